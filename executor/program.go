@@ -1,0 +1,125 @@
+package executor
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"github.com/drakkar-go/drakkar"
+)
+
+// minPipeGrace is the least time that is given to read what a program left in
+// its pipes when somebody still holds them open: with no grace at all, output
+// of the program itself could be lost.
+const minPipeGrace = 250 * time.Millisecond
+
+// program is one run of an external program.
+type program struct {
+	cmd            *exec.Cmd
+	stdout, stderr capture
+	leash          leash
+}
+
+// runProgram runs the task's program once.
+func (p *Pool) runProgram(ctx context.Context, life *lifetime, j Job) (drakkar.Result, error) {
+	res := drakkar.Result{Task: j.Task, Attempt: j.Attempt, ExitCode: -1, StartedAt: time.Now()}
+	if ctx.Err() != nil {
+		return p.interrupted(ctx, res)
+	}
+	run := life.runs.begin()
+	defer func() {
+		life.runs.end(run)
+		life.sweeper.nudge()
+	}()
+
+	prog, err := p.start(ctx, life, j.Task, run)
+	if err != nil {
+		res.Duration = time.Since(res.StartedAt)
+		if passing(err) && ctx.Err() != nil {
+			return p.interrupted(ctx, res)
+		}
+		return res, drakkar.TaskError{Kind: drakkar.TaskStart, Message: err.Error(), Result: res}
+	}
+	err = prog.wait(ctx)
+	prog.fill(&res)
+	if prog.leash.ended() {
+		res.ExitCode = -1
+		return p.interrupted(ctx, res)
+	}
+	return outcome(prog, res, err)
+}
+
+// interrupted is the end of an attempt whose context has ended.
+func (p *Pool) interrupted(ctx context.Context, res drakkar.Result) (drakkar.Result, error) {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, errTimedOut) {
+		return res, p.timedOut(res)
+	}
+	return res, cause
+}
+
+// outcome judges a program that ended by itself. err is what waiting for it
+// returned.
+func outcome(prog *program, res drakkar.Result, err error) (drakkar.Result, error) {
+	status, _ := prog.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	var exit *exec.ExitError
+	switch {
+	case status.Signaled():
+		message := fmt.Sprintf("ended by signal %s", status.Signal())
+		return res, drakkar.TaskError{Kind: drakkar.TaskExit, Message: message, Result: res}
+	case res.ExitCode != 0:
+		return res, exitError(res)
+	case err == nil, errors.Is(err, exec.ErrWaitDelay), errors.As(err, &exit):
+		// ErrWaitDelay: a descendant kept a pipe open, and we let go of it.
+		return res, nil
+	default:
+		message := fmt.Sprintf("passing the program's input or output: %s", err)
+		return res, drakkar.TaskError{Kind: drakkar.TaskExit, Message: message, Result: res}
+	}
+}
+
+// wait waits for the program's end, or brings it about when ctx ends, and
+// leaves nothing of its group behind.
+func (g *program) wait(ctx context.Context) error {
+	unhook := context.AfterFunc(ctx, g.leash.end)
+	defer unhook()
+
+	return reap(g.cmd, g.leash.detach)
+}
+
+// fill adds what the program left to the result.
+func (g *program) fill(res *drakkar.Result) {
+	res.Duration = time.Since(res.StartedAt)
+	res.PID = g.cmd.Process.Pid
+	if g.cmd.ProcessState != nil {
+		res.ExitCode = g.cmd.ProcessState.ExitCode()
+	}
+	res.Stdout, res.StdoutTruncated = g.stdout.kept, g.stdout.truncated
+	res.Stderr, res.StderrTruncated = g.stderr.kept, g.stderr.truncated
+}
+
+// newProgram prepares a run. A Cmd cannot be started again after an error, so
+// each try has its own.
+func (p *Pool) newProgram(life *lifetime, t drakkar.Task, environ []string) *program {
+	prog := &program{
+		//nolint:noctx // the leash ends the whole group, with a grace; a context would kill one process
+		cmd:    exec.Command(cmp.Or(t.Binary, p.cfg.BinaryPath), t.Args...),
+		stdout: capture{max: p.cfg.MaxOutputBytes},
+		stderr: capture{max: p.cfg.MaxOutputBytes},
+		leash:  leash{grace: p.cfg.KillGrace},
+	}
+	prog.cmd.Env, prog.cmd.Dir = environ, t.Dir
+	prog.cmd.Stdin = life.devNull
+	if t.Stdin != nil {
+		prog.cmd.Stdin = bytes.NewReader(t.Stdin)
+	}
+	prog.cmd.Stdout, prog.cmd.Stderr = &prog.stdout, &prog.stderr
+	prog.cmd.SysProcAttr = procAttr()
+	prog.cmd.WaitDelay = max(p.cfg.KillGrace, minPipeGrace)
+	return prog
+}

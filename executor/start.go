@@ -1,0 +1,133 @@
+package executor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/drakkar-go/drakkar"
+)
+
+const (
+	// startTries and startPause are for errors that pass by themselves: each
+	// pause is twice as long as the one before, 630 ms together.
+	startTries = 7
+	startPause = 10 * time.Millisecond
+)
+
+// start starts the task's program. Its error is a message for people.
+func (p *Pool) start(ctx context.Context, life *lifetime, t drakkar.Task, run uint64) (*program, error) {
+	binary := cmp.Or(t.Binary, p.cfg.BinaryPath)
+	if err := checkTask(t, binary); err != nil {
+		return nil, err
+	}
+	environ := p.taskEnviron(t, run)
+	pause := startPause
+	for try := 1; ; try++ {
+		prog := p.newProgram(life, t, environ)
+		err := life.spawn(prog.cmd.Start)
+		if err == nil {
+			prog.leash.group = prog.cmd.Process.Pid
+			return prog, nil
+		}
+		if !passing(err) || try == startTries || !pauseFor(ctx, pause) {
+			return nil, explainStart(err, t, binary)
+		}
+		pause *= 2
+	}
+}
+
+// checkTask finds what the system would refuse without saying which part of it.
+func checkTask(t drakkar.Task, binary string) error {
+	hasNUL := func(s string) bool { return strings.ContainsRune(s, 0) }
+	switch i := slices.IndexFunc(t.Args, hasNUL); {
+	case binary == "":
+		return errors.New("no program to run: set executor.binary_path, or the task's Binary")
+	case hasNUL(binary):
+		return fmt.Errorf("the program's path %q holds a NUL byte", binary)
+	case hasNUL(t.Dir):
+		return fmt.Errorf("the working directory %q holds a NUL byte", t.Dir)
+	case i >= 0:
+		return fmt.Errorf("argument %d holds a NUL byte", i)
+	}
+	for name, value := range t.Env {
+		switch {
+		case name == "" || strings.ContainsAny(name, "=\x00"):
+			return fmt.Errorf("the environment variable %q is empty or holds = or a NUL byte in its name", name)
+		case hasNUL(value):
+			return fmt.Errorf("the environment variable %s holds a NUL byte", name)
+		}
+	}
+	return nil
+}
+
+// passing reports whether a start that failed may succeed in a moment: the
+// file is still open for writing, perhaps by a fork of ours that has not called
+// exec yet, or the system is short of something.
+func passing(err error) bool {
+	for _, target := range []error{
+		syscall.ETXTBSY, syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE,
+	} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
+}
+
+// pauseFor waits, and reports false when ctx ends first.
+func pauseFor(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// explainStart says what to do about a program that could not be started.
+func explainStart(err error, t drakkar.Task, binary string) error {
+	if t.Dir != "" {
+		if info, dirErr := os.Stat(t.Dir); dirErr != nil {
+			return fmt.Errorf("starting %s: working directory: %w", binary, dirErr)
+		} else if !info.IsDir() {
+			return fmt.Errorf("starting %s: the working directory %s is not a directory", binary, t.Dir)
+		}
+	}
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		err = path.Err
+	}
+	return fmt.Errorf("starting %s: %w%s", binary, err, startHint(err, binary))
+}
+
+// startHint adds to the system's error what to look at.
+func startHint(err error, binary string) string {
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return "; give executor.binary_path, or the task's Binary, a path"
+	case errors.Is(err, fs.ErrNotExist):
+		if _, statErr := os.Stat(binary); statErr == nil {
+			return "; the file is there, its interpreter or loader is not"
+		}
+		return "; check executor.binary_path, or the task's Binary"
+	case errors.Is(err, fs.ErrPermission):
+		return "; it must be a file that this user may execute"
+	case errors.Is(err, syscall.ENOEXEC):
+		return "; a script must begin with #! and its interpreter"
+	case errors.Is(err, syscall.E2BIG):
+		return "; pass large input through Stdin"
+	default:
+		return ""
+	}
+}
