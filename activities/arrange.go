@@ -1,0 +1,217 @@
+package activities
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/drakkar-go/drakkar"
+	"github.com/drakkar-go/drakkar/blobs"
+	"github.com/drakkar-go/drakkar/events"
+	"github.com/drakkar-go/drakkar/workflows"
+)
+
+// Arrange decodes messages, calls the handler, and cuts its tasks into batches.
+func (a *Activities) Arrange(ctx context.Context, in workflows.ArrangeInput) (workflows.Plan, error) {
+	defer a.beat(ctx)()
+	var plan workflows.Plan
+	msgs, letters, err := a.parse(ctx, in)
+	if err != nil {
+		return plan, err
+	}
+	var tasks []drakkar.Task
+	if len(msgs) > 0 {
+		if tasks, err = a.arrange(ctx, in, msgs); err != nil {
+			return plan, err
+		}
+	}
+	plan.Tasks = len(tasks)
+	for _, l := range letters {
+		plan.LetterOffsets = append(plan.LetterOffsets, l.Offset)
+	}
+	if plan.Letters, err = blobs.Pack(ctx, a.Blobs, prefix(in.Window), in.Window.InlineLimit, letters); err != nil {
+		return plan, err
+	}
+	plan.Batches, err = a.batches(ctx, in.Window, specs(tasks))
+	return plan, err
+}
+
+// parse decodes the messages. Those that cannot be decoded become letters, or
+// are passed on, or halt the window, as on_parse_error says.
+func (a *Activities) parse(ctx context.Context, in workflows.ArrangeInput) (msgs []drakkar.Parsed, letters []workflows.Letter, err error) {
+	for _, m := range in.Messages {
+		rec, err := a.record(ctx, in.Window, m)
+		if errors.Is(err, ErrRecordGone) {
+			letters = append(letters, letter(m.Offset, workflows.ClassUnreadable, err))
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		p := a.Pipeline.Parse(ctx, rec)
+		if p.Err == nil {
+			msgs = append(msgs, p)
+			continue
+		}
+		a.Events.Record(events.ParseFailed{At: at(in.Window, m.Offset), Policy: a.cfg.OnParseError, Err: p.Err})
+		switch a.cfg.OnParseError {
+		case "pass":
+			msgs = append(msgs, p)
+		case "halt":
+			// Repeated by Temporal, which adds nothing to the window's history.
+			return nil, nil, temporal.NewApplicationErrorWithOptions(
+				fmt.Sprintf("%s cannot be decoded and on_parse_error is halt: %s", rec, errorText(p.Err)),
+				workflows.ErrTypeHalt, temporal.ApplicationErrorOptions{NextRetryDelay: haltPause})
+		default:
+			letters = append(letters, letter(m.Offset, workflows.ClassParse, p.Err))
+		}
+	}
+	return msgs, letters, nil
+}
+
+// haltPause is how often it is looked whether a message that halts its window
+// can be decoded, by a newer handler.
+const haltPause = 30 * time.Second
+
+func letter(offset int64, class string, err error) workflows.Letter {
+	now := time.Now().UTC()
+	return workflows.Letter{
+		Kind: workflows.LetterMessage, Offset: offset, Class: class, Stage: "deserialize",
+		Error: errorText(err), Attempts: 1, First: now, Last: now,
+	}
+}
+
+// arrange calls the hook.
+func (a *Activities) arrange(ctx context.Context, in workflows.ArrangeInput, msgs []drakkar.Parsed) ([]drakkar.Task, error) {
+	first := msgs[0].Record.Offset
+	began := time.Now()
+	var tasks []drakkar.Task
+	err := a.hook(ctx, scope("arrange", in.Window, first), func(ctx context.Context) (err error) {
+		tasks, err = a.Pipeline.Arrange(ctx, drakkar.ArrangeInput{
+			Topic: in.Window.Topic, Partition: in.Window.Partition, Messages: msgs,
+			Pending: func(ctx context.Context) ([]drakkar.Task, error) { return a.pending(ctx, in.Open) },
+		})
+		return err
+	})
+	took := time.Since(began)
+	a.arrangeTime.observe(took)
+	if err != nil {
+		return nil, hookFailed(err)
+	}
+	e := events.Arranged{
+		At: at(in.Window, first), Workflow: in.Window.WorkflowID(),
+		Messages: len(msgs), Tasks: len(tasks), Took: took,
+	}
+	for _, m := range msgs {
+		e.Offsets = append(e.Offsets, m.Record.Offset)
+		e.Labels = append(e.Labels, a.Pipeline.Label(m))
+	}
+	for _, t := range tasks {
+		e.TaskIDs = append(e.TaskIDs, t.ID)
+	}
+	a.Events.Record(e)
+	return tasks, nil
+}
+
+// pending asks the open windows of the partition for their tasks.
+func (a *Activities) pending(ctx context.Context, open []string) ([]drakkar.Task, error) {
+	var out []drakkar.Task
+	for _, id := range open {
+		lists, err := a.Pending(ctx, id)
+		if err != nil {
+			return nil, fmt.Errorf("asking window %s for its pending tasks: %w", id, err)
+		}
+		specs, err := unpackAll(ctx, a.Blobs, lists)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range specs {
+			out = append(out, s.Task)
+		}
+	}
+	return out, nil
+}
+
+// specs numbers tasks by their lowest message.
+func specs(tasks []drakkar.Task) []workflows.TaskSpec {
+	out := make([]workflows.TaskSpec, len(tasks))
+	next := map[int64]int{}
+	for i, t := range tasks {
+		o := t.SourceOffsets[0]
+		out[i] = workflows.TaskSpec{Task: t, Index: strconv.Itoa(next[o]), Attempt: 1}
+		next[o]++
+	}
+	return out
+}
+
+// batches cuts tasks and packs them; what does not fit into the result goes to
+// the blob store.
+func (a *Activities) batches(ctx context.Context, w workflows.WindowRef, specs []workflows.TaskSpec) ([]workflows.Batch, error) {
+	room := w.InlineLimit
+	var out []workflows.Batch
+	for _, part := range cut(specs, a.taskTime.value()) {
+		b, err := a.batch(ctx, w, part, room)
+		if err != nil {
+			return nil, err
+		}
+		room -= b.Tasks.Inline()
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+// batch packs tasks that run together.
+func (a *Activities) batch(ctx context.Context, w workflows.WindowRef, specs []workflows.TaskSpec, room int) (workflows.Batch, error) {
+	list, err := blobs.Pack(ctx, a.Blobs, prefix(w), max(0, room), specs)
+	if err != nil {
+		return workflows.Batch{}, err
+	}
+	return workflows.Batch{
+		Tasks: list, Counts: counts(specs), Priority: a.priority(specs), Summary: a.summary(specs),
+	}, nil
+}
+
+// priority is Temporal's priority of a batch: that of its most urgent task. A
+// task's own priority has no bounds, Temporal's is 1 to 5 with 3 in the middle.
+func (a *Activities) priority(specs []workflows.TaskSpec) int {
+	lowest := 0.0
+	for i, s := range specs {
+		p, err := a.Pipeline.Priority(s.Task)
+		if err != nil {
+			a.Events.Record(events.HookRan{Hook: "task_priority", TaskID: s.ID, Err: err})
+		}
+		if i == 0 || p < lowest {
+			lowest = p
+		}
+	}
+	switch {
+	case lowest < 0:
+		return 2
+	case lowest > 0:
+		return 4
+	}
+	return 3
+}
+
+// summary is "rg ×25": the program of the first task and the number of tasks.
+func (a *Activities) summary(specs []workflows.TaskSpec) string {
+	name := "precomputed"
+	switch s := specs[0]; {
+	case s.Precomputed != nil:
+	case a.Pipeline.Hooks().Execute:
+		name = "execute"
+	default:
+		name = filepath.Base(cmp.Or(s.Binary, a.cfg.Binary))
+	}
+	text := fmt.Sprintf("%s ×%d", name, len(specs))
+	if n := specs[0].Attempt; n > 1 {
+		text += ", attempt " + strconv.Itoa(n)
+	}
+	return text
+}

@@ -1,0 +1,225 @@
+package activities_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/drakkar-go/drakkar"
+	"github.com/drakkar-go/drakkar/blobs"
+	"github.com/drakkar-go/drakkar/config"
+	"github.com/drakkar-go/drakkar/dlq"
+	"github.com/drakkar-go/drakkar/events"
+	"github.com/drakkar-go/drakkar/sinks"
+	"github.com/drakkar-go/drakkar/workflows"
+)
+
+// payloads are n outputs of messages from offset 100.
+func payloads(n int) []workflows.Output {
+	var out []workflows.Output
+	for i := range n {
+		out = append(out, workflows.Output{Payload: sinks.Payload{
+			ID: fmt.Sprint("id", i), To: sinks.Ref{Type: sinks.Kafka, Name: "out"},
+			Value:  drakkar.Bytes(fmt.Sprint("v", i)),
+			Source: drakkar.Source{Topic: "t", Partition: 3, Offset: 100 + int64(i)},
+		}})
+	}
+	return out
+}
+
+func deliverInput(lists ...[]workflows.Output) workflows.DeliverInput {
+	in := workflows.DeliverInput{Window: ref()}
+	for _, l := range lists {
+		in.Outputs = append(in.Outputs, list(l...))
+	}
+	return in
+}
+
+func TestDeliver(t *testing.T) {
+	t.Parallel()
+
+	t.Run("AllLists", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, options{})
+		all := payloads(5)
+		stored, err := blobs.Pack(t.Context(), b.store, "p", 0, all[2:])
+		require.NoError(t, err)
+		in := deliverInput(all[:2])
+		in.Outputs = append(in.Outputs, stored)
+		out, err := run[workflows.DeliverResult](t, b, b.acts.Deliver, in)
+		require.NoError(t, err)
+		require.Equal(t, workflows.DeliverResult{Delivered: 5}, out)
+		require.Len(t, b.sink.Payloads(), 5)
+		require.Len(t, eventsOf[events.Produced](b), 5)
+	})
+
+	t.Run("TransientWaitsForAsLongAsItTakes", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, options{})
+		b.sink.FailNext(1, sinks.Transient, errors.New("away"))
+		out, err := run[workflows.DeliverResult](t, b, b.acts.Deliver, deliverInput(payloads(3)))
+		require.NoError(t, err)
+		require.Len(t, out.Pending, 1)
+		job := out.Pending[0]
+		require.False(t, job.DLQ)
+		require.Equal(t, []workflows.Range{{First: 0, Last: 2}}, job.Items)
+		require.Equal(t, []int64{100, 101, 102}, job.Offsets)
+		require.Equal(t, time.Second, job.After)
+		require.Equal(t, 1, job.Attempts)
+
+		in := deliverInput(payloads(3))
+		in.Job = &job
+		in.Job.Attempts = 500
+		b.sink.FailNext(1, sinks.Transient, errors.New("away"))
+		_, err = run[workflows.DeliverResult](t, b, b.acts.Deliver, in)
+		require.Equal(t, workflows.ErrTypeNotYet, errorType(t, err), "on_open is hold, and Temporal does the waiting")
+		require.Equal(t, time.Minute, nextRetry(t, err))
+	})
+
+	t.Run("OneBadPayloadDoesNotTakeItsBatchAlong", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, options{})
+		b.sink.Refuse(func(p sinks.Payload) error {
+			if p.ID == "id1" {
+				return errors.New("too ugly")
+			}
+			return nil
+		})
+		all := payloads(4)
+		all[1].Also = []int64{150}
+		out, err := run[workflows.DeliverResult](t, b, b.acts.Deliver, deliverInput(all[:1], all[1:]))
+		require.NoError(t, err)
+		require.Equal(t, 3, out.Delivered)
+		require.Len(t, out.Pending, 1)
+		job := out.Pending[0]
+		require.True(t, job.DLQ)
+		require.Equal(t, workflows.ClassPermanent, job.Class)
+		require.Equal(t, []workflows.Range{{First: 1, Last: 1}}, job.Items)
+		require.Equal(t, []int64{101, 150}, job.Offsets, "only these wait")
+
+		in := deliverInput(all[:1], all[1:])
+		in.Job, in.Sources = &job, messages("zero", "one")
+		out, err = run[workflows.DeliverResult](t, b, b.acts.Deliver, in)
+		require.NoError(t, err)
+		require.Equal(t, workflows.DeliverResult{DeadLettered: 1}, out)
+		letter := b.letters.letters[0]
+		require.Equal(t, dlq.KindPayload, letter.Kind)
+		require.Equal(t, "v1", letter.Payload.Value.String())
+		require.Equal(t, "one", letter.Source.Value.String())
+		require.Contains(t, letter.Error, "too ugly")
+	})
+
+	for _, tt := range []struct {
+		name    string
+		answer  drakkar.DeliveryAction
+		attempt int
+		want    workflows.DeliverResult
+	}{
+		{name: "Skip", answer: drakkar.SkipDelivery(), want: workflows.DeliverResult{Skipped: 1}},
+		{name: "Retry", answer: drakkar.RetryDelivery(time.Hour), want: workflows.DeliverResult{
+			Pending: []workflows.DeliverJob{{Attempts: 1, After: time.Hour}},
+		}},
+		{name: "RetryTooOften", answer: drakkar.RetryDelivery(time.Hour), attempt: 2, want: workflows.DeliverResult{
+			Pending: []workflows.DeliverJob{{Attempts: 3, DLQ: true}},
+		}},
+	} {
+		t.Run("OnDeliveryErrorAnswers"+tt.name, func(t *testing.T) {
+			t.Parallel()
+
+			b := setup(t, options{})
+			b.handler.delivery = func(e drakkar.DeliveryError) drakkar.DeliveryAction {
+				if !e.Permanent || e.SinkName != "out" || len(e.Payloads) != 1 || e.Payloads[0].Target != "results" {
+					return drakkar.DLQ()
+				}
+				return tt.answer
+			}
+			b.sink.FailNext(1, sinks.Permanent, errors.New("no"))
+			in := deliverInput(payloads(1))
+			if tt.attempt > 0 {
+				in.Job = &workflows.DeliverJob{Items: []workflows.Range{{}}, Attempts: tt.attempt}
+			}
+			out, err := run[workflows.DeliverResult](t, b, b.acts.Deliver, in)
+			require.NoError(t, err)
+			require.Equal(t, tt.want.Skipped, out.Skipped)
+			require.Len(t, out.Pending, len(tt.want.Pending))
+			for i, want := range tt.want.Pending {
+				require.Equal(t, want.Attempts, out.Pending[i].Attempts)
+				require.Equal(t, want.DLQ, out.Pending[i].DLQ)
+				if !want.DLQ {
+					require.Equal(t, want.After, out.Pending[i].After)
+				}
+			}
+		})
+	}
+
+	t.Run("ASinkOfANewerExecutorIsWaitedFor", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, options{})
+		p := payloads(1)
+		p[0].To.Name = "of a newer version"
+		out, err := run[workflows.DeliverResult](t, b, b.acts.Deliver, deliverInput(p))
+		require.NoError(t, err)
+		require.False(t, out.Pending[0].DLQ)
+	})
+
+	t.Run("GivesUpWhenTheSettingSaysSo", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, options{policy: config.Delivery{
+			OnOpen: "dlq", MaxAttempts: 2, InitialInterval: time.Second, MaxInterval: time.Minute, Timeout: time.Second, BatchSize: 10,
+		}})
+		b.sink.FailNext(1, sinks.Transient, errors.New("away"))
+		in := deliverInput(payloads(1))
+		in.Job = &workflows.DeliverJob{Items: []workflows.Range{{}}, Attempts: 1}
+		out, err := run[workflows.DeliverResult](t, b, b.acts.Deliver, in)
+		require.NoError(t, err)
+		require.True(t, out.Pending[0].DLQ)
+		require.Equal(t, workflows.ClassExhausted, out.Pending[0].Class)
+	})
+
+	t.Run("ADeadLetterQueueThatFailsIsAJobAgain", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, options{})
+		b.letters.err = errors.New("no rights")
+		in := workflows.DeliverInput{
+			Window: ref(), Sources: messages("x"),
+			Letters: []blobs.List[workflows.Letter]{list(workflows.Letter{Kind: workflows.LetterMessage, Offset: 100, Class: "parse"})},
+		}
+		out, err := run[workflows.DeliverResult](t, b, b.acts.Deliver, in)
+		require.NoError(t, err)
+		require.Zero(t, out.DeadLettered)
+		require.Equal(t, 1, out.Pending[0].DLQAttempts)
+		require.Equal(t, []int64{100}, out.Pending[0].Offsets)
+		require.Equal(t, time.Second, out.Pending[0].After)
+
+		in.Job = &out.Pending[0]
+		_, err = run[workflows.DeliverResult](t, b, b.acts.Deliver, in)
+		require.Equal(t, workflows.ErrTypeNotYet, errorType(t, err))
+		require.Equal(t, 2*time.Second, nextRetry(t, err))
+
+		b.letters.err = nil
+		out, err = run[workflows.DeliverResult](t, b, b.acts.Deliver, in)
+		require.NoError(t, err)
+		require.Equal(t, workflows.DeliverResult{DeadLettered: 1}, out)
+		require.Equal(t, "x", b.letters.letters[0].Source.Value.String())
+		require.Len(t, eventsOf[events.DLQFailed](b), 2)
+		require.Len(t, eventsOf[events.DeadLettered](b), 1)
+	})
+}
+
+func nextRetry(t *testing.T, err error) time.Duration {
+	t.Helper()
+
+	var app *temporal.ApplicationError
+	require.ErrorAs(t, err, &app)
+	return app.NextRetryDelay()
+}

@@ -1,0 +1,81 @@
+package workflows
+
+import (
+	"strconv"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+)
+
+// forEver repeats an activity whose worker died or could not reach Temporal.
+// What fails because of its input is not repeated: ErrTypeLost.
+var forEver = &temporal.RetryPolicy{
+	InitialInterval:        time.Second,
+	BackoffCoefficient:     2,
+	MaximumInterval:        30 * time.Second,
+	NonRetryableErrorTypes: []string{ErrTypeLost, ErrTypeHook},
+}
+
+// once leaves repeating to the workflow.
+var once = &temporal.RetryPolicy{MaximumAttempts: 1}
+
+// longest bounds an activity that proves by heartbeats that it lives.
+const longest = 14 * 24 * time.Hour
+
+// execute are the options of Execute: its own queue, from which workers take
+// only while they have room.
+func (r *window) executeOptions(ctx workflow.Context, b Batch) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:           ExecuteQueue(r.in.Pipeline),
+		StartToCloseTimeout: longest,
+		HeartbeatTimeout:    r.set.HeartbeatTimeout,
+		RetryPolicy:         forEver,
+		Summary:             b.Summary,
+		Priority: temporal.Priority{
+			PriorityKey: b.Priority, FairnessKey: "p" + strconv.Itoa(int(r.in.Partition)),
+		},
+	})
+}
+
+// deliverOptions are the options of Deliver: the workflow's own queue.
+func (r *window) deliverOptions(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: longest,
+		HeartbeatTimeout:    r.set.HeartbeatTimeout,
+		RetryPolicy:         forEver,
+		Summary:             summary,
+	})
+}
+
+// hook calls an activity that runs hooks, inside the workflow's own step or as
+// an activity of its own. A worker that dies meanwhile costs an attempt of its
+// own kind, not one of the hook's: only errors of the hook come back.
+func (r *window) hook(ctx workflow.Context, local bool, c hookCall) error {
+	if local {
+		ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+			StartToCloseTimeout: time.Duration(1+c.calls/localAtOnce) * (r.set.HookTimeout + 5*time.Second),
+			RetryPolicy:         once,
+			Summary:             c.summary,
+		})
+		return workflow.ExecuteLocalActivity(ctx, c.activity, c.in).Get(ctx, c.out)
+	}
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: longest,
+		HeartbeatTimeout:    r.set.HeartbeatTimeout,
+		RetryPolicy:         forEver,
+		Summary:             c.summary,
+	})
+	return workflow.ExecuteActivity(ctx, c.activity, c.in).Get(ctx, c.out)
+}
+
+// localAtOnce is how many hooks a call makes at the same time at least.
+const localAtOnce = 2
+
+// hookCall is a call of Arrange or Collect.
+type hookCall struct {
+	activity string
+	summary  string
+	in, out  any
+	calls    int // hooks that it calls, beside the first
+}
