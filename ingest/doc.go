@@ -1,0 +1,51 @@
+// Package ingest reads a Kafka topic and turns it into windows: one Temporal
+// workflow for each run of consecutive messages of a partition. It follows the
+// workflows and commits an offset once nothing of what lies below it is left to
+// do. It knows no handler and no sink.
+//
+// # The life of a partition
+//
+//	assigned   paused; its committed offset and metadata are read
+//	   │       ├── metadata of an unknown version ──► refused (says so, waits)
+//	   │       └── not ours, not trusted, none ─────► new epoch is committed,
+//	   ▼                                              then read again
+//	walking    the chain is walked by Describe from the window that holds the
+//	   │       committed offset; every window found is adopted
+//	   ▼
+//	running    seek to the end of the chain, resume.
+//	   │         poll ──► queue ──► cut ──► start ──► follow ──► finish
+//	   │                   ▲         │        │ started by another owner:
+//	   │       pause/resume│         │        └─ adopt its range, go on behind it
+//	   │                   └─ at its limits a partition stops cutting
+//	   │         finish, progress ──► tracker ──► committer, on a timer
+//	   ▼
+//	revoked    final commit of at most 2 s, then everything is forgotten; open
+//	           windows run on in Temporal, the next owner adopts them
+//	lost       as revoked, without the commit
+//
+// A window is started only once the start, or the adoption, of its predecessor
+// was acknowledged. The workflow id names the place in the chain and Temporal
+// rejects duplicates, so of two owners who believe to own a partition the first
+// to start a link wins and the other follows it: the chain cannot fork.
+//
+// # Who runs
+//
+// One goroutine polls. It alone assigns, seeks, pauses and resumes: others post
+// to it what they want done, and it checks that the partition is still the one
+// they mean. A partition is an object that lives as long as its ownership; a
+// partition that is revoked and assigned again is another object, so a late
+// goroutine of the former one holds a cancelled context and moves nothing.
+// Each partition has one goroutine that prepares it and then cuts and starts
+// windows, and one for each open window, which follows it. One goroutine
+// commits.
+//
+// # Lock order
+//
+//	committer.turn  →  Ingest.mu  →  partition.mu
+//
+// turn is a channel of one: whoever commits holds it, and revocation waits for
+// it no longer than its bound, because the client's commit has no timeout. No
+// lock is held while a request to Kafka or Temporal is under way, except turn,
+// and Ingest.clients, which Ready shares so that the clients are not closed
+// under it.
+package ingest

@@ -1,0 +1,169 @@
+package ingest
+
+import (
+	"context"
+	"time"
+
+	"github.com/confluentinc/confluent-kafka-go/v2/kafka"
+
+	"github.com/drakkar-go/drakkar/events"
+)
+
+const (
+	// pollFor bounds one poll: what is posted to the poll goroutine waits so
+	// long at most.
+	pollFor = 20 * time.Millisecond
+
+	// pressureEvery is how often it is looked whether reading may go on.
+	pressureEvery = 10 * time.Millisecond
+)
+
+// pollLoop polls until ctx ends. It does no work of its own and never waits
+// for Temporal, so the group never takes the partitions away for its silence.
+func (i *Ingest) pollLoop(ctx context.Context) {
+	defer close(i.polled)
+
+	var looked time.Time
+	for ctx.Err() == nil {
+		i.runPosted()
+		if now := time.Now(); now.Sub(looked) >= pressureEvery {
+			looked = now
+			i.relieve()
+		}
+		i.handle(i.consumer.Poll(int(pollFor.Milliseconds())))
+	}
+}
+
+// onPoll runs f on the poll goroutine and returns its error.
+func (i *Ingest) onPoll(ctx context.Context, f func() error) error {
+	answer := make(chan error, 1)
+	select {
+	case i.posted <- func() { answer <- f() }:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (i *Ingest) runPosted() {
+	for {
+		select {
+		case f := <-i.posted:
+			f()
+		default:
+			return
+		}
+	}
+}
+
+func (i *Ingest) handle(ev kafka.Event) {
+	switch e := ev.(type) {
+	case *kafka.Message:
+		i.take(e)
+	case kafka.Error:
+		i.clientError(e)
+	}
+}
+
+// take queues a record. Records of partitions that are not read are dropped:
+// they come again after the seek that begins their reading.
+func (i *Ingest) take(m *kafka.Message) {
+	p := i.partition(m.TopicPartition.Partition)
+	if p == nil || !p.reading {
+		return
+	}
+	if m.TopicPartition.Error != nil {
+		i.events.Record(events.ConsumerError{Err: m.TopicPartition.Error})
+		return
+	}
+	whole := message(m)
+	msg := travelling(whole, i.opt.Windows.InlineMaxBytes)
+	if !p.push(msg) {
+		return
+	}
+	i.enqueued(load{messages: 1, bytes: recordSize(msg)})
+	i.events.Record(events.Consumed{At: p.at(whole.Offset), Bytes: recordSize(whole)})
+	p.wakeUp()
+	was := i.pressure.paused
+	if i.pressure.update(i.waiting()) != was {
+		i.relieve()
+		return
+	}
+	i.press(p)
+}
+
+func (i *Ingest) clientError(e kafka.Error) {
+	if e.IsFatal() {
+		i.fail(e)
+		return
+	}
+	i.events.Record(events.ConsumerError{Err: e})
+	if outOfRange(e) {
+		i.goCheckPositions()
+	}
+}
+
+// outOfRange reports whether a position is not in the log.
+func outOfRange(e kafka.Error) bool {
+	return e.Code() == kafka.ErrAutoOffsetReset || e.Code() == kafka.ErrOffsetOutOfRange
+}
+
+// relieve pauses and resumes partitions as what waits asks for.
+func (i *Ingest) relieve() {
+	i.pressure.update(i.waiting())
+	for _, p := range i.owned() {
+		i.press(p)
+	}
+}
+
+// press pauses or resumes one partition.
+func (i *Ingest) press(p *partition) {
+	if !p.reading {
+		return
+	}
+	own := p.pressure.update(p.queued())
+	want := own || i.pressure.paused
+	if want == p.paused {
+		return
+	}
+	tps := []kafka.TopicPartition{i.topicPartition(p.id, kafka.OffsetInvalid)}
+	call, event := i.consumer.Resume, events.Event(events.Resumed{At: p.at(p.readUpTo())})
+	if want {
+		call, event = i.consumer.Pause, events.Paused{At: p.at(p.readUpTo())}
+	}
+	if err := call(tps); err != nil {
+		i.events.Record(events.ConsumerError{Err: err})
+		return // tried again with the next look
+	}
+	p.paused = want
+	p.showPaused(want)
+	i.events.Record(event)
+}
+
+// startReading begins to read a partition that was paused since its assignment,
+// unless it is another ownership's by now.
+//
+// The partition is resumed even if nothing here paused it: the client keeps the
+// flag when a partition is revoked and comes back.
+func (i *Ingest) startReading(p *partition, from int64) error {
+	if i.partition(p.id) != p {
+		return errRevoked
+	}
+	if err := i.consumer.Seek(i.topicPartition(p.id, kafka.Offset(from)), 0); err != nil {
+		return err
+	}
+	if err := i.consumer.Resume([]kafka.TopicPartition{i.topicPartition(p.id, kafka.OffsetInvalid)}); err != nil {
+		return err
+	}
+	p.reading, p.paused = true, false
+	return nil
+}
+
+func (i *Ingest) topicPartition(id int32, offset kafka.Offset) kafka.TopicPartition {
+	return kafka.TopicPartition{Topic: &i.opt.Kafka.SourceTopic, Partition: id, Offset: offset}
+}

@@ -1,0 +1,167 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/confluentinc/confluent-kafka-go/v2/kafka"
+	"go.uber.org/zap"
+
+	"github.com/drakkar-go/drakkar"
+	"github.com/drakkar-go/drakkar/config"
+)
+
+// ErrRecordGone says that a record is not in the log any more: it was compacted
+// away, its retention is over, or the topic was made again.
+var ErrRecordGone = errors.New("the record is not in the topic any more")
+
+var errReaderClosed = errors.New("the reader is closed")
+
+// Reader reads single records by their coordinates, for executors: values that
+// are too large to travel, and messages of dead letters. It is no member of the
+// group, and commits nothing. Many goroutines may use it; they read one after
+// the other.
+type Reader struct {
+	consumer  *kafka.Consumer
+	clientLog func()
+	log       *zap.Logger
+
+	turn     chan struct{} // held by who uses the consumer
+	isClosed bool          // under turn
+}
+
+// readerPoll bounds one poll of a reader, and so how late it sees that its
+// context has ended.
+const readerPoll = 50 * time.Millisecond
+
+// NewReader returns a reader of the source's brokers. It connects by itself,
+// when it is used. Log may be nil.
+func NewReader(c config.Kafka, clientID string, log *zap.Logger) (*Reader, error) {
+	if log == nil {
+		log = zap.NewNop()
+	}
+	if err := CheckOptions(c.Options); err != nil {
+		return nil, err
+	}
+	m := clientConfig(c, clientID)
+	for k, v := range c.Options {
+		m[k] = v
+	}
+	m["enable.partition.eof"] = true
+	// The record was seen before; an open transaction in front of it is no
+	// reason to wait.
+	m["isolation.level"] = "read_uncommitted"
+	// One record is wanted, not those behind it.
+	m["queued.min.messages"] = 1
+	m["queued.max.messages.kbytes"] = 2048
+	m["fetch.wait.max.ms"] = 100
+	consumer, err := kafka.NewConsumer(&m)
+	if err != nil {
+		return nil, fmt.Errorf("making the Kafka reader (kafka): %w", err)
+	}
+	return &Reader{
+		consumer: consumer, clientLog: forwardLog(consumer.Logs(), log), log: log,
+		turn: make(chan struct{}, 1),
+	}, nil
+}
+
+// Read returns the record, or an error that wraps ErrRecordGone when the log
+// does not hold it any more. Any other error may pass. It returns soon after
+// ctx ends.
+func (r *Reader) Read(ctx context.Context, topic string, partition int32, offset int64) (drakkar.Record, error) {
+	at := drakkar.Record{Topic: topic, Partition: partition, Offset: offset}
+	select {
+	case r.turn <- struct{}{}:
+		defer func() { <-r.turn }()
+	case <-ctx.Done():
+		return at, fmt.Errorf("waiting to read %s: %w", at, context.Cause(ctx))
+	}
+	if r.isClosed {
+		return at, errReaderClosed
+	}
+	m, err := r.fetch(ctx, kafka.TopicPartition{Topic: &topic, Partition: partition, Offset: kafka.Offset(offset)})
+	if err != nil {
+		return at, fmt.Errorf("reading %s: %w", at, err)
+	}
+	return message(m).Record(topic, partition), nil
+}
+
+// fetch reads the record at a position.
+func (r *Reader) fetch(ctx context.Context, at kafka.TopicPartition) (m *kafka.Message, err error) {
+	if err := r.consumer.Assign([]kafka.TopicPartition{at}); err != nil {
+		return nil, fmt.Errorf("assigning: %w", err)
+	}
+	defer func() { err = errors.Join(err, r.consumer.Unassign()) }()
+
+	var last error
+	for ctx.Err() == nil {
+		switch e := r.consumer.Poll(int(readerPoll.Milliseconds())).(type) {
+		case *kafka.Message:
+			if e.TopicPartition.Error != nil {
+				last = e.TopicPartition.Error
+				continue
+			}
+			return e, exactly(at, e.TopicPartition)
+		case kafka.PartitionEOF:
+			return nil, ErrRecordGone
+		case kafka.Error:
+			if last = e; outOfRange(e) {
+				return nil, r.outOfRange(ctx, at, e)
+			}
+		}
+	}
+	return nil, errors.Join(context.Cause(ctx), last)
+}
+
+// exactly is ErrRecordGone when the first record from a position on is a later
+// one.
+func exactly(want, got kafka.TopicPartition) error {
+	if got.Offset != want.Offset {
+		return ErrRecordGone
+	}
+	return nil
+}
+
+// outOfRange decides what an answer that the offset is not in the log means. It
+// does not say which partition it is about, and can be late.
+func (r *Reader) outOfRange(ctx context.Context, at kafka.TopicPartition, cause error) error {
+	wait := requestTimeout
+	if end, ok := ctx.Deadline(); ok {
+		wait = min(wait, max(time.Millisecond, time.Until(end)))
+	}
+	low, high, err := r.consumer.QueryWatermarkOffsets(*at.Topic, at.Partition, int(wait.Milliseconds()))
+	if err != nil {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	if offset := int64(at.Offset); offset < low || offset >= high {
+		return ErrRecordGone
+	}
+	return cause
+}
+
+// Close ends the reader once nobody reads any more, waiting no longer than ctx.
+// It may be called twice.
+func (r *Reader) Close(ctx context.Context) error {
+	select {
+	case r.turn <- struct{}{}:
+		defer func() { <-r.turn }()
+	case <-ctx.Done():
+		return fmt.Errorf("closing the Kafka reader: %w", context.Cause(ctx))
+	}
+	if r.isClosed {
+		return nil
+	}
+	r.isClosed = true
+	err := waitFor(ctx, func() {
+		if err := r.consumer.Close(); err != nil {
+			r.log.Warn("closing the Kafka reader", zap.Error(err))
+		}
+		r.clientLog()
+	})
+	if err != nil {
+		return fmt.Errorf("closing the Kafka reader: %w", err)
+	}
+	return nil
+}

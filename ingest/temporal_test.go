@@ -1,0 +1,287 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/drakkar-go/drakkar"
+	"github.com/drakkar-go/drakkar/workflows"
+)
+
+// temporalBundle is a real server, and a worker whose windows do what their
+// test signals.
+type temporalBundle struct {
+	client  client.Client
+	windows *Temporal
+	worker  worker.Worker
+	link    workflows.Link
+}
+
+// testWindow publishes progress, counts the steps it is signalled, and ends as
+// it is told.
+func testWindow(ctx workflow.Context, in workflows.WindowInput) (workflows.WindowResult, error) {
+	steps := workflow.GetSignalChannel(ctx, "step")
+	for n := 0; ; n++ {
+		var how string
+		steps.Receive(ctx, &how)
+		switch how {
+		case "progress":
+			done := []workflows.Range{{First: in.Start, Last: in.Start + int64(n)}}
+			if err := workflow.UpsertMemo(ctx, map[string]any{workflows.MemoFinished: done}); err != nil {
+				return workflows.WindowResult{}, err
+			}
+		case "fail":
+			return workflows.WindowResult{}, errors.New("on purpose")
+		default:
+			return workflows.WindowResult{Messages: len(in.Messages), Tasks: n}, nil
+		}
+	}
+}
+
+func setupTemporal(t *testing.T) *temporalBundle {
+	t.Helper()
+
+	address := os.Getenv("DRAKKARTEST_TEMPORAL")
+	if address == "" {
+		t.Skip("DRAKKARTEST_TEMPORAL is not set: it is the host:port of a Temporal server")
+	}
+	c, err := client.Dial(client.Options{HostPort: address})
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	pipeline := "pipe/" + uuid.NewString()
+	b := &temporalBundle{
+		client: c, windows: NewTemporal(c, "default", pipeline, nil),
+		link: workflows.Link{Pipeline: pipeline, Topic: "in", Partition: 3, Epoch: "0-20260101-1", Start: 100},
+	}
+	b.startWorker(t)
+	return b
+}
+
+func (b *temporalBundle) startWorker(t *testing.T) {
+	t.Helper()
+
+	b.worker = worker.New(b.client, workflows.TaskQueue(b.link.Pipeline), worker.Options{})
+	b.worker.RegisterWorkflowWithOptions(testWindow, workflow.RegisterOptions{Name: workflows.WindowWorkflow})
+	b.worker.RegisterWorkflowWithOptions(func(workflow.Context, workflows.RebalanceInput) error { return nil },
+		workflow.RegisterOptions{Name: workflows.RebalanceWorkflow})
+	require.NoError(t, b.worker.Start())
+	t.Cleanup(b.worker.Stop)
+}
+
+func (b *temporalBundle) input(last int64) workflows.WindowInput {
+	return workflows.WindowInput{
+		Link: b.link, Last: last, TopicID: "abc",
+		Messages: []workflows.Message{{Offset: 101, Value: drakkar.Bytes("v")}, {Offset: last, Value: drakkar.Bytes("v")}},
+	}
+}
+
+func (b *temporalBundle) signal(t *testing.T, how string) {
+	t.Helper()
+
+	require.NoError(t, b.client.SignalWorkflow(t.Context(), b.link.WorkflowID(), "", "step", how))
+}
+
+// wait waits for what is more than ErrNotYet.
+func (b *temporalBundle) wait(t *testing.T) (workflows.WindowResult, error) {
+	t.Helper()
+
+	for range 4 {
+		res, err := b.windows.Wait(t.Context(), b.link.WorkflowID())
+		if !errors.Is(err, ErrNotYet) {
+			return res, err
+		}
+	}
+	return workflows.WindowResult{}, ErrNotYet
+}
+
+func (b *temporalBundle) closed(t *testing.T, status string) {
+	t.Helper()
+
+	_, err := b.wait(t)
+	var closed *ClosedError
+	require.ErrorAs(t, err, &closed)
+	require.Equal(t, status, closed.Status)
+}
+
+func TestTemporal(t *testing.T) {
+	t.Parallel()
+
+	t.Run("StartDescribeWait", func(t *testing.T) {
+		t.Parallel()
+
+		b := setupTemporal(t)
+		id := b.link.WorkflowID()
+		_, err := b.windows.Describe(t.Context(), id)
+		require.ErrorIs(t, err, ErrNotFound)
+		_, err = b.windows.Wait(t.Context(), id)
+		require.ErrorIs(t, err, ErrNotFound)
+		_, err = b.windows.Reset(t.Context(), id, "why", 3)
+		require.ErrorIs(t, err, ErrNotFound)
+
+		require.NoError(t, b.windows.Start(t.Context(), b.input(199)))
+		require.ErrorIs(t, b.windows.Start(t.Context(), b.input(150)), ErrAlreadyStarted)
+		began := time.Now()
+		_, err = b.windows.Wait(t.Context(), id)
+		require.ErrorIs(t, err, ErrNotYet)
+		require.InDelta(t, waitSlice.Seconds(), time.Since(began).Seconds(), 1.5)
+
+		b.signal(t, "progress")
+		require.Eventually(t, func() bool {
+			d, err := b.windows.Describe(t.Context(), id)
+			return err == nil && len(d.Finished) == 1
+		}, eventually, soon)
+		d, err := b.windows.Describe(t.Context(), id)
+		require.NoError(t, err)
+		require.Equal(t, []workflows.Range{{First: 100, Last: 100}}, d.Finished)
+		require.Equal(t, int64(199), d.Last)
+		require.Equal(t, 2, d.Messages)
+		require.False(t, d.Completed)
+		require.WithinDuration(t, time.Now(), d.Started, time.Minute)
+
+		b.signal(t, "end")
+		res, err := b.wait(t)
+		require.NoError(t, err)
+		require.Equal(t, workflows.WindowResult{Messages: 2, Tasks: 1}, res)
+		require.ErrorIs(t, b.windows.Start(t.Context(), b.input(150)), ErrAlreadyStarted)
+		d, err = b.windows.Describe(t.Context(), id)
+		require.NoError(t, err)
+		require.True(t, d.Completed)
+		run, err := b.windows.Reset(t.Context(), id, "why", 3)
+		require.NoError(t, err)
+		require.Zero(t, run)
+	})
+
+	t.Run("ResetKeepsWhatIsFinished", func(t *testing.T) {
+		t.Parallel()
+
+		b := setupTemporal(t)
+		id := b.link.WorkflowID()
+		require.NoError(t, b.windows.Start(t.Context(), b.input(199)))
+		b.signal(t, "progress")
+		b.signal(t, "progress")
+		finished := func() bool {
+			d, err := b.windows.Describe(t.Context(), id)
+			return err == nil && len(d.Finished) == 1 && d.Finished[0].Last == 101
+		}
+		require.Eventually(t, finished, eventually, soon)
+		for run := 1; run <= 2; run++ {
+			require.NoError(t, b.client.TerminateWorkflow(t.Context(), id, "", "a test"))
+			b.closed(t, "terminated")
+			got, err := b.windows.Reset(t.Context(), id, "terminated", 2)
+			require.NoError(t, err)
+			require.Equal(t, run, got)
+			again, err := b.windows.Reset(t.Context(), id, "terminated", 2)
+			require.NoError(t, err)
+			require.Zero(t, again, "it runs")
+			require.Eventually(t, finished, eventually, soon)
+		}
+		b.signal(t, "fail")
+		b.closed(t, "failed")
+		_, err := b.windows.Reset(t.Context(), id, "failed", 2)
+		require.ErrorIs(t, err, ErrNoRerun)
+		run, err := b.windows.Reset(t.Context(), id, "failed", 3)
+		require.NoError(t, err)
+		require.Equal(t, 3, run)
+
+		// The last task is done again: its signal ends the window as before.
+		b.closed(t, "failed")
+		require.NoError(t, b.windows.Check(t.Context()))
+	})
+
+	t.Run("ResetOfAWindowThatNeverRan", func(t *testing.T) {
+		t.Parallel()
+
+		b := setupTemporal(t)
+		b.worker.Stop()
+		id := b.link.WorkflowID()
+		require.NoError(t, b.windows.Start(t.Context(), b.input(199)))
+		require.NoError(t, b.client.TerminateWorkflow(t.Context(), id, "", "a test"))
+		b.closed(t, "terminated")
+		for run := 1; run <= 2; run++ {
+			got, err := b.windows.Reset(t.Context(), id, "terminated", 3)
+			require.NoError(t, err)
+			require.Equal(t, run, got)
+			if run == 1 {
+				require.NoError(t, b.client.TerminateWorkflow(t.Context(), id, "", "a test"))
+			}
+		}
+		b.startWorker(t)
+		b.signal(t, "end")
+		_, err := b.wait(t)
+		require.NoError(t, err)
+	})
+
+	t.Run("TooLarge", func(t *testing.T) {
+		t.Parallel()
+
+		b := setupTemporal(t)
+		for _, size := range []int{3 << 20, 6 << 20} { // over the server's limit, and over gRPC's
+			in := b.input(199)
+			in.Messages[0].Value = []byte(strings.Repeat("x", size))
+			require.ErrorIs(t, b.windows.Start(t.Context(), in), ErrTooLarge)
+		}
+		in := b.input(199)
+		in.Messages[0].Value = []byte(strings.Repeat("x", maxAlone))
+		require.NoError(t, b.windows.Start(t.Context(), in))
+	})
+
+	t.Run("NamespaceAndRebalance", func(t *testing.T) {
+		t.Parallel()
+
+		b := setupTemporal(t)
+		retention, err := b.windows.Retention(t.Context())
+		require.NoError(t, err)
+		require.Positive(t, retention)
+		_, err = NewTemporal(b.client, "no-such-namespace", "p", nil).Retention(t.Context())
+		require.ErrorContains(t, err, "no-such-namespace (temporal.namespace)")
+		require.NoError(t, b.windows.StartRebalance(t.Context(), workflows.RebalanceInput{Topic: "in", Partitions: []int32{1}}))
+	})
+
+	t.Run("ForeignWorkflow", func(t *testing.T) {
+		t.Parallel()
+
+		b := setupTemporal(t)
+		_, err := b.client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
+			ID: b.link.WorkflowID(), TaskQueue: "nobody", WorkflowExecutionTimeout: time.Minute,
+			WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		}, "Other")
+		require.NoError(t, err)
+		require.ErrorIs(t, b.windows.Start(t.Context(), b.input(199)), ErrAlreadyStarted)
+		_, err = b.windows.Describe(t.Context(), b.link.WorkflowID())
+		require.ErrorContains(t, err, "was not started by Drakkar")
+	})
+
+	t.Run("CancelledCalls", func(t *testing.T) {
+		t.Parallel()
+
+		b := setupTemporal(t)
+		why := errors.New("revoked")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(why)
+		require.ErrorIs(t, b.windows.Start(ctx, b.input(199)), why)
+		_, err := b.windows.Wait(ctx, b.link.WorkflowID())
+		require.ErrorIs(t, err, why)
+	})
+}
+
+func TestRerunNumber(t *testing.T) {
+	t.Parallel()
+
+	for reason, want := range map[string]int{
+		fmt.Sprintf(rerunReason, 7, "terminated: x"): 7, "an operator's": 0, "": 0, "drakkar rerun x: y": 0,
+	} {
+		require.Equal(t, want, rerunNumber(reason), reason)
+	}
+}
