@@ -66,8 +66,9 @@ func (i *Ingest) prepare(p *partition) (plan, error) {
 	}
 }
 
-// beginReading seeks and resumes. The client refuses to seek while it is not
-// done with the assignment yet, so it is tried again.
+// beginReading hands the partition to the client, at the offset where it goes
+// on. The client may refuse while it is busy with a rebalance, so it is tried
+// again.
 func (i *Ingest) beginReading(p *partition, from int64) error {
 	for attempt := 1; ; attempt++ {
 		err := i.onPoll(p.ctx, func() error { return i.startReading(p, from) })

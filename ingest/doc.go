@@ -5,14 +5,14 @@
 //
 // # The life of a partition
 //
-//	assigned   paused; its committed offset and metadata are read
+//	assigned   not fetched yet; its committed offset and metadata are read
 //	   │       ├── metadata of an unknown version ──► refused (says so, waits)
 //	   │       └── not ours, not trusted, none ─────► new epoch is committed,
 //	   ▼                                              then read again
 //	walking    the chain is walked by Describe from the window that holds the
 //	   │       committed offset; every window found is adopted
 //	   ▼
-//	running    seek to the end of the chain, resume.
+//	running    the client is given it, at the end of the chain.
 //	   │         poll ──► queue ──► cut ──► start ──► follow ──► finish
 //	   │                   ▲         │        │ started by another owner:
 //	   │       pause/resume│         │        └─ adopt its range, go on behind it
@@ -30,7 +30,7 @@
 //
 // # Who runs
 //
-// One goroutine polls. It alone assigns, seeks, pauses and resumes: others post
+// One goroutine polls. It alone assigns, pauses and resumes: others post
 // to it what they want done, and it checks that the partition is still the one
 // they mean. A partition is an object that lives as long as its ownership; a
 // partition that is revoked and assigned again is another object, so a late

@@ -40,6 +40,7 @@ type partition struct {
 	wake chan struct{}
 
 	// Of the poll goroutine alone.
+	fetched  bool // the client has it
 	reading  bool
 	paused   bool
 	pressure hysteresis

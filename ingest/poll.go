@@ -70,8 +70,8 @@ func (i *Ingest) handle(ev kafka.Event) {
 	}
 }
 
-// take queues a record. Records of partitions that are not read are dropped:
-// they come again after the seek that begins their reading.
+// take queues a record. One of a partition that is not read any more is what
+// the client had fetched before, and is dropped.
 func (i *Ingest) take(m *kafka.Message) {
 	p := i.partition(m.TopicPartition.Partition)
 	if p == nil || !p.reading {
@@ -145,8 +145,8 @@ func (i *Ingest) press(p *partition) {
 	i.events.Record(event)
 }
 
-// startReading begins to read a partition that was paused since its assignment,
-// unless it is another ownership's by now.
+// startReading begins to read a partition of the group's assignment, unless it
+// is another ownership's by now.
 //
 // The partition is resumed even if nothing here paused it: the client keeps the
 // flag when a partition is revoked and comes back.
@@ -154,8 +154,15 @@ func (i *Ingest) startReading(p *partition, from int64) error {
 	if i.partition(p.id) != p {
 		return errRevoked
 	}
-	if err := i.consumer.Seek(i.topicPartition(p.id, kafka.Offset(from)), 0); err != nil {
-		return err
+	if i.consumer.AssignmentLost() {
+		return errLost // the event comes; assigning would make the client forget it
+	}
+	if !p.fetched {
+		tps := []kafka.TopicPartition{i.topicPartition(p.id, kafka.Offset(from))}
+		if err := i.consumer.IncrementalAssign(tps); err != nil {
+			return err
+		}
+		p.fetched = true
 	}
 	if err := i.consumer.Resume([]kafka.TopicPartition{i.topicPartition(p.id, kafka.OffsetInvalid)}); err != nil {
 		return err

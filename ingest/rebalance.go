@@ -35,15 +35,12 @@ func (i *Ingest) rebalanced(c *kafka.Consumer, ev kafka.Event) error {
 	return nil
 }
 
-// assign takes partitions, paused. Where they go on is found out elsewhere; an
-// explicit offset keeps the client from asking for the committed one, which may
-// not exist.
+// assign takes partitions. The client fetches none of them before it is known
+// where they go on: it is given each with an absolute offset when its reading
+// begins, never with a logical one. The client looks those up behind the back
+// of a later seek, which it may undo.
 func (i *Ingest) assign(c *kafka.Consumer, tps []kafka.TopicPartition) {
-	ids := make([]int32, len(tps))
-	for n := range tps {
-		ids[n], tps[n].Offset = tps[n].Partition, kafka.OffsetEnd
-	}
-	if err := c.IncrementalAssign(tps); err != nil {
+	if err := c.IncrementalAssign(nil); err != nil {
 		// The group counts on us to read them and would not hear of it.
 		i.fail(fmt.Errorf("taking assigned partitions: %w", err))
 		return
@@ -52,9 +49,9 @@ func (i *Ingest) assign(c *kafka.Consumer, tps []kafka.TopicPartition) {
 	if len(tps) == 0 {
 		return
 	}
-	if err := c.Pause(tps); err != nil {
-		// Records that come meanwhile are dropped, the seek brings them again.
-		i.events.Record(events.ConsumerError{Err: err})
+	ids := make([]int32, len(tps))
+	for n, tp := range tps {
+		ids[n] = tp.Partition
 	}
 	i.events.Record(events.Assigned{Topic: i.opt.Kafka.SourceTopic, Partitions: ids})
 	for _, id := range ids {
@@ -80,10 +77,16 @@ func (i *Ingest) own(id int32) {
 func (i *Ingest) revoke(c *kafka.Consumer, tps []kafka.TopicPartition, lost bool) {
 	ids := make([]int32, len(tps))
 	var ps []*partition
-	for n := range tps {
-		ids[n] = tps[n].Partition
-		if p := i.partition(ids[n]); p != nil {
-			ps = append(ps, p)
+	var fetched []kafka.TopicPartition
+	for n, tp := range tps {
+		ids[n] = tp.Partition
+		p := i.partition(tp.Partition)
+		if p == nil {
+			continue
+		}
+		ps = append(ps, p)
+		if p.fetched {
+			fetched = append(fetched, tp)
 		}
 	}
 	cause := errLost
@@ -94,7 +97,7 @@ func (i *Ingest) revoke(c *kafka.Consumer, tps []kafka.TopicPartition, lost bool
 	for _, p := range ps {
 		i.disown(p, cause)
 	}
-	if err := c.IncrementalUnassign(tps); err != nil {
+	if err := c.IncrementalUnassign(fetched); err != nil {
 		i.events.Record(events.ConsumerError{Err: err})
 	}
 	if lost {
@@ -193,22 +196,14 @@ func (i *Ingest) endsForEver(ctx context.Context, p *partition) (low, high int64
 }
 
 // reassign brings a partition up anew, on the poll goroutine. The client has
-// given up fetching it and refuses to seek, so it is unassigned and assigned
-// again; the group does not notice.
+// given up fetching it and refuses to seek, so it is taken from it until its
+// position is known; the group does not notice.
 func (i *Ingest) reassign(p *partition) {
 	if i.partition(p.id) != p {
 		return
 	}
 	i.disown(p, errReassigned)
-	tps := []kafka.TopicPartition{i.topicPartition(p.id, kafka.OffsetEnd)}
-	if err := i.consumer.IncrementalUnassign(tps); err != nil {
-		i.events.Record(events.ConsumerError{Err: err})
-	}
-	if err := i.consumer.IncrementalAssign(tps); err != nil {
-		i.fail(fmt.Errorf("assigning partition %d again: %w", p.id, err))
-		return
-	}
-	if err := i.consumer.Pause(tps); err != nil {
+	if err := i.consumer.IncrementalUnassign([]kafka.TopicPartition{i.topicPartition(p.id, kafka.OffsetInvalid)}); err != nil {
 		i.events.Record(events.ConsumerError{Err: err})
 	}
 	i.own(p.id)
