@@ -74,15 +74,11 @@ func newHarness(t *testing.T, partitions int) *harness {
 	require.NoError(t, err)
 	t.Cleanup(h.admin.Close)
 	large := map[string]string{"max.message.bytes": "16777216"}
-	made, err := h.admin.CreateTopics(t.Context(), []kafka.TopicSpecification{
-		{Topic: h.cfg.Kafka.SourceTopic, NumPartitions: partitions, ReplicationFactor: 1, Config: large},
-		{Topic: h.results, NumPartitions: 4, ReplicationFactor: 1, Config: large},
-		{Topic: h.cfg.DLQ.Topic, NumPartitions: 1, ReplicationFactor: 1},
-	})
-	require.NoError(t, err)
-	for _, m := range made {
-		require.Equal(t, kafka.ErrNoError, m.Error.Code(), m.Error.String())
-	}
+	servicestest.MakeTopics(t, h.admin,
+		kafka.TopicSpecification{Topic: h.cfg.Kafka.SourceTopic, NumPartitions: partitions, ReplicationFactor: 1, Config: large},
+		kafka.TopicSpecification{Topic: h.results, NumPartitions: 4, ReplicationFactor: 1, Config: large},
+		kafka.TopicSpecification{Topic: h.cfg.DLQ.Topic, NumPartitions: 1, ReplicationFactor: 1},
+	)
 	return h
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/drakkar-go/drakkar"
 	"github.com/drakkar-go/drakkar/config"
+	"github.com/drakkar-go/drakkar/integration/services/servicestest"
 	"github.com/drakkar-go/drakkar/sinks"
 	"github.com/drakkar-go/drakkar/sinks/kafka"
 	"github.com/drakkar-go/drakkar/sinks/sinkstest"
@@ -98,7 +99,7 @@ func TestSink_Conforms(t *testing.T) {
 func TestSink_ConformsOnRealKafka(t *testing.T) {
 	t.Parallel()
 
-	brokers := realKafka(t)
+	brokers := servicestest.Kafka(t)
 	sinkstest.Exercise(t, sinkstest.Caps{AnyBytes: true}, func(t *testing.T) sinkstest.Harness {
 		t.Helper()
 

@@ -2,7 +2,6 @@ package kafka_test
 
 import (
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -11,11 +10,9 @@ import (
 	ckafka "github.com/confluentinc/confluent-kafka-go/v2/kafka"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
-)
 
-// realBrokers is the environment variable that names real brokers, host:port.
-// When it is set, the suite runs against them, too.
-const realBrokers = "DRAKKARTEST_KAFKA"
+	"github.com/drakkar-go/drakkar/integration/services/servicestest"
+)
 
 // broker is an in-process Kafka whose connections can be cut and stalled.
 type broker struct {
@@ -134,22 +131,16 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// makeTopic makes a topic and waits until it can be written to.
+// makeTopic makes a topic that can be written to and read.
 func makeTopic(t *testing.T, brokers, topic string, cfg map[string]string) {
 	t.Helper()
 
 	admin, err := ckafka.NewAdminClient(&ckafka.ConfigMap{"bootstrap.servers": brokers, "log_level": 0})
 	require.NoError(t, err)
 	defer admin.Close()
-	results, err := admin.CreateTopics(t.Context(), []ckafka.TopicSpecification{{
+	servicestest.MakeTopics(t, admin, ckafka.TopicSpecification{
 		Topic: topic, NumPartitions: 3, ReplicationFactor: 1, Config: cfg,
-	}}, ckafka.SetAdminOperationTimeout(10*time.Second))
-	require.NoError(t, err)
-	require.Equal(t, ckafka.ErrNoError, results[0].Error.Code(), results[0].Error.String())
-	require.Eventually(t, func() bool {
-		md, err := admin.GetMetadata(&topic, false, 5000)
-		return err == nil && len(md.Topics[topic].Partitions) == 3
-	}, 20*time.Second, 20*time.Millisecond)
+	})
 }
 
 // readAll returns every record of a topic.
@@ -179,15 +170,4 @@ func readAll(t require.TestingT, brokers, topic string) []*ckafka.Message {
 		messages = append(messages, m)
 	}
 	return messages
-}
-
-// realKafka are the brokers to test against, or a skipped test.
-func realKafka(t *testing.T) string {
-	t.Helper()
-
-	brokers := os.Getenv(realBrokers)
-	if brokers == "" {
-		t.Skip("set " + realBrokers + " to host:port to run against real brokers")
-	}
-	return brokers
 }
