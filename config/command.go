@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // Exit codes of [Command].
@@ -25,13 +26,16 @@ const commandUsage = `usage:
 // Command runs "config" of the operator's tool; args are those after it.
 // It returns the exit code: 0 when all is well, 1 when the configuration has
 // problems or cannot be read, and 2 when args are wrong. Reports of problems
-// and warnings go to errOut.
+// and warnings go to errOut; what was asked for, help included, to out.
 func Command(args, environ []string, out, errOut io.Writer) int {
 	switch {
 	case len(args) > 0 && args[0] == "check":
 		return checkCommand(args[1:], environ, out, errOut)
 	case len(args) == 1 && args[0] == "reference":
 		fmt.Fprint(out, Reference())
+		return exitOK
+	case len(args) > 0 && slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]):
+		fmt.Fprint(out, commandUsage)
 		return exitOK
 	default:
 		fmt.Fprint(errOut, commandUsage)
@@ -41,6 +45,10 @@ func Command(args, environ []string, out, errOut io.Writer) int {
 
 func checkCommand(args, environ []string, out, errOut io.Writer) int {
 	print, file, err := checkArgs(args)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(out, commandUsage)
+		return exitOK
+	}
 	if err != nil {
 		fmt.Fprintf(errOut, "%v\n%s", err, commandUsage)
 		return exitUsage

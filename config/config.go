@@ -52,6 +52,7 @@ type Config struct {
 	Temporal Temporal `yaml:"temporal"`
 	Ingest   Ingest   `yaml:"ingest"`
 	Windows  Windows  `yaml:"windows"`
+	Reset    Reset    `yaml:"reset"`
 	Hooks    Hooks    `yaml:"hooks"`
 	Executor Executor `yaml:"executor"`
 	Handler  Handler  `yaml:"handler"`
@@ -70,8 +71,10 @@ type Kafka struct {
 	// them too unless they name their own.
 	Brokers string `yaml:"brokers" default:"localhost:9092" required:"true"`
 
-	// Topic to read.
-	SourceTopic string `yaml:"source_topic" default:"input-events" required:"true"`
+	// Topic to read, or several: a list, or a text with commas. A regular
+	// expression that begins with ^ stands for all topics it matches, those to
+	// come included; the topics of dead letters are never among them.
+	SourceTopic string `yaml:"source_topic" default:"input-events" required:"true" joined:"true"`
 
 	// Consumer group whose committed offsets say what is done.
 	ConsumerGroup string `yaml:"consumer_group" default:"drakkar-workers" required:"true"`
@@ -253,14 +256,18 @@ type Windows struct {
 	// coordinates, and executors read them from Kafka.
 	InlineMaxBytes int `yaml:"inline_max_bytes" default:"65536" range:"1024..524288"`
 
-	// Directory for lists of tasks, results and payloads which are too large
-	// for Temporal's history. All executors of a pipeline must share it. Empty
-	// means a directory below the system's temporary one, which is enough for
-	// executors of one host.
+	// Where lists of tasks, results and payloads lie which are too large for
+	// Temporal's history: a directory, or s3://bucket/prefix?region=... in
+	// Amazon S3. Another service with its protocol is named by endpoint=http://...,
+	// with path_style=false when the bucket belongs into the host name.
+	// Credentials come from the environment, as for Amazon's own tools. All
+	// executors of a pipeline must share it; one that has another place than the
+	// others does not start. Empty means a directory below the system's temporary
+	// one, which is enough for executors of one host.
 	Store string `yaml:"store"`
 
-	// How long objects in the store are kept. At least the retention of the
-	// Temporal namespace.
+	// How long objects in the store are kept, and at least as long as the
+	// namespace keeps workflows. Those of windows that are open stay.
 	StoreMaxAge time.Duration `yaml:"store_max_age" default:"192h" range:"1h.."`
 
 	// How Arrange is called: local inside the workflow's own step, which is
@@ -271,9 +278,34 @@ type Windows struct {
 	// The same for message and window hooks.
 	Collect string `yaml:"collect" default:"auto" range:"auto|local|regular"`
 
+	// In which order the tasks of a partition run. none: beside each other. key:
+	// those of messages with the same key one after the other, by offset, and
+	// each only when the one before has settled, repetitions and replacements
+	// included; different keys go on side by side, and so do messages without a
+	// key. One window of a partition is open at a time then. Payloads are
+	// delivered in no particular order within a window.
+	Order string `yaml:"order" default:"none" range:"none|key"`
+
 	// How often a window that was terminated or failed is reset to where it was.
-	// After that its partition's offset waits, and /readyz says so.
+	// After that what is not finished of it goes to the dead letter queue.
 	MaxReruns int `yaml:"max_reruns" default:"3" range:"0..100"`
+
+	// How long a window may be open before an alarm is raised: a metric and a
+	// line in the log. 0 turns it off.
+	MaxAge time.Duration `yaml:"max_age" default:"24h" range:"0s.."`
+
+	// What becomes of a window that is open for longer: wait leaves it alone;
+	// dead_letter ends it, and what is not finished of it goes to the dead
+	// letter queue.
+	OnMaxAge string `yaml:"on_max_age" default:"wait" range:"wait|dead_letter"`
+}
+
+// Reset rules what happens when a partition's offset was set by somebody else.
+type Reset struct {
+	// Ends the open windows of what was read before, when reading begins anew
+	// because the group's offset was reset, or because the topic was made
+	// again. When false they run to their end.
+	CancelOld bool `yaml:"cancel_old" default:"false"`
 }
 
 // Hooks rules what happens when a hook fails.
@@ -428,7 +460,7 @@ type ExecDelivery struct {
 
 // DLQ is the dead letter queue.
 type DLQ struct {
-	// Topic; empty means "<kafka.source_topic>_dlq".
+	// Topic; empty means the name of each message's source topic with "_dlq".
 	Topic string `yaml:"topic"`
 
 	// Brokers; empty means kafka.brokers, with kafka.security.

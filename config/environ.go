@@ -107,6 +107,10 @@ func (v variable) instance(s slot, keys []string) {
 	}
 	if len(rest) > 0 {
 		at := s.at.entry(name)
+		if !fitName(name) {
+			v.fail(at, s.origin.problem(unfitName))
+			return
+		}
 		known := sectionOf(s.field.typ.Elem())
 		if _, _, ok := known.lookupFold(rest[0]); !ok {
 			v.unknown()

@@ -66,6 +66,9 @@ func (e *expander) replace(text string) (string, error) {
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 func (e *expander) evaluate(expression string) (string, error) {
+	if strings.Contains(expression, "${") {
+		return "", errors.New("has a ${} inside of another, which is not possible")
+	}
 	if path, ok := strings.CutPrefix(expression, "file:"); ok {
 		return e.content(path)
 	}

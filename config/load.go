@@ -74,13 +74,15 @@ func DefaultOf[T any]() T {
 }
 
 // Complete fills in what follows from other settings and was not set: the name
-// of the pipeline, the dead letter queue's topic, the brokers of it and of
-// sinks, and the attempts of HTTP sinks that count retries. Doing it twice
-// changes nothing.
+// of the pipeline, the dead letter queue's topic when there is a single source
+// topic, the brokers of it and of sinks, and the attempts of HTTP sinks that
+// count retries. Doing it twice changes nothing.
 func (c *Config) Complete() {
 	c.Pipeline = cmp.Or(c.Pipeline, c.Kafka.ConsumerGroup)
 	c.Debug.AuthToken = strings.TrimSpace(c.Debug.AuthToken)
-	c.DLQ.Topic = cmp.Or(c.DLQ.Topic, c.Kafka.SourceTopic+"_dlq")
+	if c.DLQ.Topic == "" && c.Kafka.isOne() {
+		c.DLQ.Topic = c.DLQ.TopicOf(c.Kafka.Topics()[0])
+	}
 	if c.DLQ.Brokers == "" {
 		c.DLQ.Brokers, c.DLQ.Security = c.Kafka.Brokers, c.Kafka.Security
 	}

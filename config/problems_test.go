@@ -108,7 +108,10 @@ func TestProblems(t *testing.T) {
 		"OwnedOption":       {"kafka:\n  options:\n    enable.auto.commit: true", "kafka.options.enable.auto.commit: cannot be set: offsets are committed when everything that came of a message has arrived (f.yaml:3)"},
 		"OwnedSinkOption":   {"sinks:\n  kafka:\n    a:\n      topic: t\n      options: {acks: 1}", "sinks.kafka.a.options.acks: cannot be set: a payload counts as delivered when all replicas have it (f.yaml:5)"},
 		"RetriesTwice":      {"sinks:\n  http:\n    h:\n      url: http://x\n      max_retries: 3\n      max_attempts: 3", "sinks.http.h.max_retries: says the same as max_attempts, which counts the first attempt too: keep max_attempts (f.yaml:5)"},
-		"RedisScheme":       {"sinks:\n  redis:\n    r:\n      url: localhost:6379", "sinks.redis.r.url: must begin with redis:// or rediss:// (f.yaml:4)"},
+		"RedisScheme":       {"sinks:\n  redis:\n    r:\n      url: localhost:6379", "sinks.redis.r.url: must begin with redis:// or rediss://, or with redis-cluster:// or redis-sentinel:// (f.yaml:4)"},
+		"AllowedNetwork":    {"sinks:\n  http:\n    h:\n      url: http://x\n      allow_addresses: [10.0.0.0/8, 10.0.0.0/40]", `sinks.http.h.allow_addresses[1]: "10.0.0.0/40" is not a network like 10.0.0.0/8 (f.yaml:5)`},
+		"AllowedHost":       {"sinks:\n  http:\n    h:\n      url: http://x\n      allow_addresses: [\"a b\"]", `sinks.http.h.allow_addresses[0]: "a b" is neither a host name nor an address (f.yaml:5)`},
+		"RedisKeyAlone":     {"sinks:\n  redis:\n    r:\n      key_file: k", "sinks.redis.r.key_file: needs cert_file too (f.yaml:4)"},
 
 		// The exec handler.
 		"NoBinary":       {sinks + "handler:\n  exec:\n    deliver: [{type: postgres, table: t}]", "handler.exec.binary: must be set, or executor.binary_path (f.yaml:3)"},
@@ -161,7 +164,7 @@ sinks:
 		"sinks.kafka.a.topc: is not a setting, the nearest that is one is topic (f.yaml:7)",
 		"sinks.kafka.a.topic: must be set (f.yaml:7)",
 		"DRAKKAR_EXECUTOR__MAX_RETRIES: -1 is outside 0..1000",
-		"DRAKKAR_NOPE: is not a setting, the nearest that is one is DRAKKAR_HOOKS",
+		"DRAKKAR_NOPE: is not a setting, the nearest that is one is DRAKKAR_RESET",
 	}, lines)
 }
 

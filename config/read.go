@@ -55,6 +55,9 @@ func (r reader) value(s slot, n *yaml.Node) {
 	case kindStrings, kindInts:
 		r.list(s, n)
 	default:
+		if s.field.joined {
+			n = joined(n)
+		}
 		if v, o, ok := r.scalar(s, n); ok {
 			r.put(s.at, &given{value: v, origin: o})
 		}
@@ -160,8 +163,8 @@ func (r reader) instances(s slot, n *yaml.Node) {
 
 func (r reader) instance(s slot, e entry) {
 	at, from := s.at.entry(e.name), s.origin.at(below(s.origin.key, e.name), e.line)
-	if e.name == "" || printable(e.name) != e.name {
-		r.fail(at, from.problem("a name must not be empty or hold control characters, quotes or backslashes"))
+	if !fitName(e.name) {
+		r.fail(at, from.problem(unfitName))
 		return
 	}
 	r.findings.name(s.at, e.name)
@@ -170,6 +173,12 @@ func (r reader) instance(s slot, e entry) {
 		r.section(s.field.typ.Elem(), n, at, from)
 	}
 }
+
+const unfitName = "a name must not be empty or hold control characters, quotes or backslashes"
+
+// fitName reports whether a sink can have the name: it is shown in lines of logs
+// and is a label of metrics.
+func fitName(name string) bool { return name != "" && printable(name) == name }
 
 func (r reader) texts(s slot, n *yaml.Node) {
 	entries, ok := r.entries(n, s.at, s.origin)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -156,16 +157,39 @@ func (c Config) GoString() string { return c.String() }
 // MarshalYAML is the configuration as a file would have it, without secrets
 // and without what is empty.
 func (c Config) MarshalYAML() (any, error) {
-	return sectionNode(reflect.ValueOf(c.Redacted()).Elem()), nil
+	return c.node(), nil
 }
 
 // MarshalJSON is MarshalYAML for JSON.
 func (c Config) MarshalJSON() ([]byte, error) {
 	var tree any
-	if err := sectionNode(reflect.ValueOf(c.Redacted()).Elem()).Decode(&tree); err != nil {
+	if err := c.node().Decode(&tree); err != nil {
 		return nil, fmt.Errorf("encoding the configuration: %w", err)
 	}
 	return json.Marshal(tree)
+}
+
+// node is the configuration as a file would have it. Settings that must not be
+// there together with another one are left out.
+func (c Config) node() *yaml.Node {
+	root := sectionNode(reflect.ValueOf(c.Redacted()).Elem())
+	for i := 0; i < len(root.Content); i += 2 {
+		if root.Content[i].Value == "kafka" && c.Kafka.GroupProtocol == "consumer" {
+			remove(root.Content[i+1], "session_timeout", "heartbeat_interval")
+		}
+	}
+	return root
+}
+
+// remove takes keys out of a mapping.
+func remove(n *yaml.Node, keys ...string) {
+	var kept []*yaml.Node
+	for i := 0; i < len(n.Content); i += 2 {
+		if !slices.Contains(keys, n.Content[i].Value) {
+			kept = append(kept, n.Content[i], n.Content[i+1])
+		}
+	}
+	n.Content = kept
 }
 
 func sectionNode(v reflect.Value) *yaml.Node {

@@ -21,7 +21,7 @@ Settings come from a YAML file, named by a flag or by ` + "`DRAKKAR_CONFIG`" + `
 
 **Texts** may hold ` + "`${NAME}`, `${NAME:-default}` and `${file:/path}`" + `, the content of a file without the newline at its end; ` + "`$${`" + ` is a literal ` + "`${`" + `.
 
-**Environment.** The name of a variable is ` + "`DRAKKAR_`" + ` and the keys in capitals with two underscores between them. Lists are comma separated or JSON; maps and whole sections may be JSON objects. In the name of a sink, ` + "`-` is written `_`" + `; a name the file does not have makes a new sink with small letters. Keys of ` + "`executor.env` and `handler.exec.env`" + ` keep the case they are typed in. Of other maps, keys of the file are found whatever their case, with ` + "`_` for `-` and `.`" + `.
+**Environment.** The name of a variable is ` + "`DRAKKAR_`" + ` and the keys in capitals with two underscores between them. Lists are comma separated or JSON; maps and whole sections may be JSON objects. In the name of a sink, ` + "`-` is written `_`" + `; a name the file does not have makes a new sink with small letters. Keys of ` + "`executor.env`, `handler.exec.env` and `options` of `sinks.custom`" + ` keep the case they are typed in. Of other maps, keys of the file are found whatever their case, with ` + "`_` for `-` and `.`" + `.
 
 A section or setting without a value has its defaults.
 `

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -17,6 +18,7 @@ func (v *validator) rules(c *Config) {
 	v.kafka(c)
 	v.temporal(c.Temporal)
 	v.flow(c)
+	v.store(c.Windows)
 	v.ports(c)
 	v.sinks(c.Sinks)
 	if c.Handler.Exec != nil {
@@ -113,9 +115,7 @@ func (v *validator) kafka(c *Config) {
 	v.options(at.child("options"), k.Options, ownedByDrakkar)
 	v.security(at.child("security"), k.Security)
 	v.security(setting("dlq.security"), c.DLQ.Security)
-	if c.DLQ.Topic == k.SourceTopic && c.DLQ.Topic != "" {
-		v.refuse(setting("dlq.topic"), "is the source topic: dead letters would be read as messages")
-	}
+	v.sourceTopics(c)
 }
 
 func (v *validator) options(at path, options, owned map[string]string) {
@@ -235,16 +235,68 @@ func (v *validator) sinks(s Sinks) {
 			v.conflict(side{at.child("pool_min"), sink.PoolMin, "is more than"},
 				side{at.child("pool_max"), sink.PoolMax, "is less than"})
 		}
+		v.conflictColumns(at, sink)
 	})
-	inOrder(s.HTTP, func(name string, sink HTTPSink) {
-		v.httpURL(setting("sinks.http").entry(name).child("url"), sink.URL)
-	})
-	inOrder(s.Redis, func(name string, sink RedisSink) {
-		at := setting("sinks.redis").entry(name).child("url")
-		if scheme, _, _ := strings.Cut(sink.URL, "://"); v.sound(at) && scheme != "redis" && scheme != "rediss" {
-			v.refuse(at, "must begin with redis:// or rediss://")
+	inOrder(s.Mongo, func(name string, sink MongoSink) {
+		at := setting("sinks.mongo").entry(name).child("write_concern")
+		if n, err := strconv.Atoi(sink.WriteConcern); err == nil && n < 1 {
+			v.refuse(at, "is %d, and what no server has confirmed is not delivered: use majority, or a number from 1 on", n)
 		}
 	})
+	inOrder(s.HTTP, func(name string, sink HTTPSink) {
+		at := setting("sinks.http").entry(name)
+		v.keyPair(at, sink.TLS.CertFile, sink.TLS.KeyFile)
+		v.addresses(at.child("allow_addresses"), sink.AllowAddresses)
+		v.httpURL(at.child("url"), sink)
+	})
+	inOrder(s.Redis, func(name string, sink RedisSink) {
+		at := setting("sinks.redis").entry(name)
+		v.keyPair(at, sink.TLS.CertFile, sink.TLS.KeyFile)
+		v.redisURL(at.child("url"), sink.URL)
+	})
+}
+
+// conflictColumns checks the key of a table. Which columns a table has is for
+// the server to say.
+func (v *validator) conflictColumns(at path, sink PostgresSink) {
+	columns := at.child("conflict_columns")
+	for i, column := range sink.ConflictColumns {
+		switch {
+		case column == "":
+			v.refuse(columns.item(fmt.Sprintf("[%d]", i)), "is empty")
+		case slices.Contains(sink.ConflictColumns[:i], column):
+			v.refuse(columns.item(fmt.Sprintf("[%d]", i)), "names %s a second time", column)
+		}
+	}
+	if sink.OnConflict == "update" && len(sink.ConflictColumns) == 0 && sink.IDColumn == "" {
+		v.refuse(at.child("on_conflict"), "is update, which needs a key: set conflict_columns or id_column")
+	}
+}
+
+// redisSchemes are what addresses of a Redis sink begin with.
+var redisSchemes = []string{
+	"redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel",
+}
+
+func (v *validator) redisURL(at path, address string) {
+	scheme, _, _ := strings.Cut(address, "://")
+	if v.sound(at) && !slices.Contains(redisSchemes, scheme) {
+		v.refuse(at, "must begin with redis:// or rediss://, or with redis-cluster:// or redis-sentinel://")
+	}
+}
+
+// addresses checks a list of host names, addresses and networks.
+func (v *validator) addresses(at path, list []string) {
+	for i, entry := range list {
+		item := at.item(fmt.Sprintf("[%d]", i))
+		_, err := netip.ParsePrefix(entry)
+		switch {
+		case strings.Contains(entry, "/") && err != nil:
+			v.refuse(item, "%q is not a network like 10.0.0.0/8", entry)
+		case entry == "" || strings.ContainsAny(entry, "@ "):
+			v.refuse(item, "%q is neither a host name nor an address", entry)
+		}
+	}
 }
 
 // metadataHosts give out credentials of the machine to whoever asks.
@@ -255,11 +307,11 @@ var metadataHosts = []string{
 
 // httpURL checks an address without looking it up. Problems do not show it: it
 // may hold a password.
-func (v *validator) httpURL(at path, address string) {
+func (v *validator) httpURL(at path, sink HTTPSink) {
 	if !v.sound(at) {
 		return
 	}
-	u, err := url.Parse(address)
+	u, err := url.Parse(sink.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
 		v.refuse(at, "must be an address that begins with http:// or https://")
 		return
@@ -270,11 +322,12 @@ func (v *validator) httpURL(at path, address string) {
 		return
 	}
 	ip, err := netip.ParseAddr(host)
-	linkLocal := err == nil && ip.IsLinkLocalUnicast()
+	linkLocal := err == nil && ip.Unmap().IsLinkLocalUnicast()
 	if err == nil {
 		host = ip.Unmap().WithZone("").String()
 	}
-	if linkLocal || slices.Contains(metadataHosts, host) {
+	// What allow_addresses lets through, the sink itself decides.
+	if len(sink.AllowAddresses) == 0 && (linkLocal || slices.Contains(metadataHosts, host)) {
 		v.refuse(at, "must not lead to a metadata or link-local address")
 	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -75,17 +76,18 @@ func parseDuration(s slot, text string) (any, error) {
 	u, hasUnit := unit(s.name)
 	switch {
 	case hasUnit && isNumber:
-		d := number * float64(u)
+		d := math.Round(number * float64(u)) // 1.001 is a little less than that in binary
 		if !(d > -maxDuration && d < maxDuration) {
 			return nil, errors.New("is out of range")
 		}
 		return time.Duration(d), nil
 	case hasUnit:
 		return nil, fmt.Errorf("is not %s; durations with a unit go under %s", wanted(s), s.field.name)
-	case isNumber:
-		return nil, fmt.Errorf("has no unit, write %ss for seconds", text)
 	}
 	d, err := time.ParseDuration(text)
+	if _, seconds := time.ParseDuration(text + "s"); isNumber && seconds == nil {
+		return nil, fmt.Errorf("has no unit, write %ss for seconds", text)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("is not %s", wanted(s))
 	}

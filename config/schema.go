@@ -53,6 +53,7 @@ type field struct {
 	secret   string
 	required bool
 	keys     string
+	joined   bool // a list is taken as its texts with commas between them
 }
 
 // section is what a struct of this package says about its keys.
@@ -88,6 +89,7 @@ func newField(t reflect.Type, sf reflect.StructField, name string) field {
 		secret:   sf.Tag.Get("secret"),
 		required: sf.Tag.Get("required") == "true",
 		keys:     sf.Tag.Get("keys"),
+		joined:   sf.Tag.Get("joined") == "true",
 	}
 	f.def, f.hasDef = sf.Tag.Lookup("default")
 	if a := sf.Tag.Get("alias"); a != "" {

@@ -10,6 +10,7 @@ type Sinks struct {
 	HTTP       map[string]HTTPSink       `yaml:"http"`
 	Redis      map[string]RedisSink      `yaml:"redis"`
 	Filesystem map[string]FilesystemSink `yaml:"filesystem"`
+	Custom     map[string]CustomSink     `yaml:"custom"`
 
 	// Default of every sink's breaker.
 	CircuitBreaker CircuitBreaker `yaml:"circuit_breaker"`
@@ -75,9 +76,10 @@ type KafkaSink struct {
 	Delivery Delivery `yaml:",inline"`
 }
 
-// PostgresSink is a database.
+// PostgresSink is a database. A payload is a row, its fields are columns, and
+// nested values suit columns of type jsonb.
 type PostgresSink struct {
-	// Connection string.
+	// Connection string, as a URL or as key=value pairs.
 	DSN string `yaml:"dsn" required:"true" secret:"url"`
 
 	// Connections kept open.
@@ -86,10 +88,24 @@ type PostgresSink struct {
 	// Most connections. At least pool_min.
 	PoolMax int `yaml:"pool_max" default:"10" range:"1..1000"`
 
+	// What happens when the table has the row's key already. error refuses the
+	// payload, nothing keeps the row that is there, update overwrites the
+	// columns which the payload has.
+	OnConflict string `yaml:"on_conflict" default:"error" range:"error|nothing|update"`
+
+	// Columns that make the key of on_conflict; a unique index on these must
+	// exist. Empty means id_column, or with nothing any key of the table.
+	ConflictColumns []string `yaml:"conflict_columns"`
+
+	// Column which receives the delivery id, when set.
+	IDColumn string `yaml:"id_column"`
+
 	Delivery Delivery `yaml:",inline"`
 }
 
-// MongoSink is a database.
+// MongoSink is a database. A payload is a document in MongoDB's Extended JSON:
+// {"$date": "2026-01-02T03:04:05Z"} is a date, and a number without fraction an
+// integer.
 type MongoSink struct {
 	// Connection string.
 	URI string `yaml:"uri" required:"true" secret:"url"`
@@ -97,10 +113,43 @@ type MongoSink struct {
 	// Database.
 	Database string `yaml:"database" required:"true"`
 
+	// What happens when the collection has the document's _id already. error
+	// refuses the payload, nothing keeps the document that is there, update
+	// replaces it.
+	OnConflict string `yaml:"on_conflict" default:"error" range:"error|nothing|update"`
+
+	// Field which receives the delivery id, when set. _id makes it the key.
+	IDField string `yaml:"id_field"`
+
+	// Who has to have a document before it counts as delivered: majority, a
+	// number of servers from 1 on, or the name of a write concern that the
+	// server knows.
+	WriteConcern string `yaml:"write_concern" default:"majority" required:"true"`
+
 	Delivery Delivery `yaml:",inline"`
 }
 
-// HTTPSink is an endpoint.
+// ClientTLS is how a sink proves who it is and whom it trusts. It is used where
+// the address asks for TLS.
+type ClientTLS struct {
+	// File with the certificates that are trusted instead of the system's.
+	CAFile string `yaml:"ca_file"`
+
+	// Certificate that is shown to the server. It is read again for each
+	// connection, so it can be renewed in place.
+	CertFile string `yaml:"cert_file"`
+
+	// Key of cert_file.
+	KeyFile string `yaml:"key_file"`
+
+	// Name the server's certificate must have when it is not that of the
+	// address.
+	ServerName string `yaml:"server_name"`
+}
+
+// HTTPSink is an endpoint. Redirects are not followed, and addresses which give
+// out credentials of the machine, or are link-local, are refused once the name
+// is resolved. Proxies of the environment are not used.
 type HTTPSink struct {
 	// Address, http or https.
 	URL string `yaml:"url" required:"true" secret:"url"`
@@ -108,22 +157,65 @@ type HTTPSink struct {
 	// Method of the request.
 	Method string `yaml:"method" default:"POST" range:"POST|PUT|PATCH"`
 
-	// Headers of the request.
+	// Headers of the request. A payload's own win over them.
 	Headers map[string]string `yaml:"headers" secret:"true" keys:"header"`
+
+	// What one request carries: payload is one request each; batch is a JSON
+	// array of a whole batch, of at most batch_size payloads.
+	Body string `yaml:"body" default:"payload" range:"payload|batch"`
+
+	// Most requests at the same time, of this sink in this process. With 1 the
+	// payloads of a batch are sent in order.
+	MaxConcurrency int `yaml:"max_concurrency" default:"16" range:"1..1000"`
+
+	// How long one request may take, from connecting to the end of the answer.
+	// 0 leaves it to timeout.
+	RequestTimeout time.Duration `yaml:"request_timeout" default:"0s" range:"0s..1h"`
+
+	// Host names, addresses and networks (10.0.0.0/8) that may be connected to
+	// although they are link-local or known to give out credentials.
+	AllowAddresses []string `yaml:"allow_addresses"`
 
 	// Older name of max_attempts, counting retries only.
 	MaxRetries *int `yaml:"max_retries" range:"0..1000"`
 
-	Delivery Delivery `yaml:",inline"`
+	TLS      ClientTLS `yaml:",inline"`
+	Delivery Delivery  `yaml:",inline"`
 }
 
-// RedisSink is a server.
+// RedisSink is a server, a cluster, or a server that sentinels name.
 type RedisSink struct {
-	// Address, redis or rediss.
+	// Address. redis://user:password@host:6379/0 is a server;
+	// redis-cluster://host1:6379,host2:6379 a cluster, of which some nodes are
+	// named; redis-sentinel://host1:26379,host2:26379/0?master_name=main the
+	// master that sentinels know. With rediss instead of redis all of them use
+	// TLS. Options of the client follow as a query: pool_size, dial_timeout.
 	URL string `yaml:"url" default:"redis://localhost:6379/0" required:"true" secret:"url"`
 
 	// Written before every key.
 	KeyPrefix string `yaml:"key_prefix"`
+
+	// What is done with a payload. set writes the value of its key; stream
+	// appends an entry with the fields data and id to the stream of that name;
+	// list appends the value to the list of that name; publish sends it to the
+	// channel of that name, and to nobody when nobody listens.
+	Mode string `yaml:"mode" default:"set" range:"set|stream|list|publish"`
+
+	// Entries after which a stream forgets its oldest, roughly. 0 keeps all.
+	StreamMaxLen int `yaml:"stream_max_len" default:"0" range:"0.."`
+
+	TLS      ClientTLS `yaml:",inline"`
+	Delivery Delivery  `yaml:",inline"`
+}
+
+// CustomSink is a sink of the author's own, made by the constructor which
+// app.Options.Sinks holds for its type.
+type CustomSink struct {
+	// Which constructor makes it.
+	Type string `yaml:"type" required:"true"`
+
+	// What the constructor needs to know.
+	Options map[string]string `yaml:"options" secret:"names" keys:"exact"`
 
 	Delivery Delivery `yaml:",inline"`
 }

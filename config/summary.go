@@ -23,7 +23,7 @@ func (c *Config) Summary(role Role, environ []string) string {
 		"debug=" + c.portText(c.Debug.Enabled, debug),
 		"cache=off",
 		"metrics=" + c.portText(c.Metrics.Enabled, metrics),
-		"dlq=" + cmp.Or(c.DLQ.Topic, c.Kafka.SourceTopic+"_dlq"),
+		"dlq=" + c.DLQ.TopicOf(c.Kafka.SourceTopic),
 		"sinks=" + c.Sinks.summary(),
 		"log=" + c.Logging.Level,
 	}
@@ -49,6 +49,7 @@ func (s Sinks) summary() string {
 		{"http", slices.Sorted(maps.Keys(s.HTTP))},
 		{"rd", slices.Sorted(maps.Keys(s.Redis))},
 		{"fs", slices.Sorted(maps.Keys(s.Filesystem))},
+		{"custom", slices.Sorted(maps.Keys(s.Custom))},
 	}
 	var parts []string
 	for _, k := range kinds {
