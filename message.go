@@ -2,15 +2,38 @@ package drakkar
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
 )
 
-// Header is one header of a Kafka record. Keys may repeat.
+// Header is one header of a Kafka record. Keys may repeat, and may hold any
+// bytes: its JSON keeps them as that of [Bytes] does.
 type Header struct {
-	Key   string `json:"k"`
-	Value Bytes  `json:"v"`
+	Key   string
+	Value Bytes
+}
+
+// headerJSON is Header as it travels.
+type headerJSON struct {
+	Key   Bytes `json:"k"`
+	Value Bytes `json:"v"`
+}
+
+// MarshalJSON implements json.Marshaler.
+func (h Header) MarshalJSON() ([]byte, error) {
+	return json.Marshal(headerJSON{Key: nonNil([]byte(h.Key)), Value: h.Value})
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (h *Header) UnmarshalJSON(data []byte) error {
+	var w headerJSON
+	if err := json.Unmarshal(data, &w); err != nil {
+		return fmt.Errorf("decoding header: %w", err)
+	}
+	h.Key, h.Value = string(w.Key), w.Value
+	return nil
 }
 
 // Record is a Kafka record as it was read, before any decoding.

@@ -46,15 +46,20 @@ type MongoPayload struct {
 type HTTPPayload struct {
 	Sink string
 	Data any
+	// Headers win over those of the sink. They travel through Temporal's
+	// history, so they are no place for secrets.
+	Headers []Header
 }
 
-// RedisPayload is one key.
+// RedisPayload is one key, or one entry of a stream, list or channel: the
+// sink's mode says which.
 type RedisPayload struct {
 	Sink string
 	Data any
 	// Key is written behind the sink's key_prefix.
 	Key string
-	// TTL of 0 means that the key does not expire.
+	// TTL of 0 means that the key does not expire. Only keys of the mode set
+	// can.
 	TTL time.Duration
 }
 
@@ -66,6 +71,16 @@ type FilePayload struct {
 	Path string
 }
 
+// CustomPayload is for a sink of the author's own, which reads the fields as it
+// likes.
+type CustomPayload struct {
+	Sink    string
+	Data    any
+	Key     []byte
+	Target  string
+	Headers []Header
+}
+
 // CollectResult is what a hook wants delivered, to any mix of sinks. The zero
 // value delivers nothing.
 type CollectResult struct {
@@ -75,9 +90,10 @@ type CollectResult struct {
 	HTTP     []HTTPPayload
 	Redis    []RedisPayload
 	Files    []FilePayload
+	Custom   []CustomPayload
 }
 
 // Len is the number of payloads.
 func (c CollectResult) Len() int {
-	return len(c.Kafka) + len(c.Postgres) + len(c.Mongo) + len(c.HTTP) + len(c.Redis) + len(c.Files)
+	return len(c.Kafka) + len(c.Postgres) + len(c.Mongo) + len(c.HTTP) + len(c.Redis) + len(c.Files) + len(c.Custom)
 }

@@ -45,9 +45,11 @@ const (
 	// ended. Its output up to then is kept.
 	TaskTimeout TaskErrorKind = "timeout"
 
-	// TaskStart means that the program could not be started: it is missing,
-	// not executable, or an argument holds a NUL byte. Another attempt on the
-	// same machine would fail in the same way.
+	// TaskStart means that the program could not be started: it is not
+	// executable, an argument holds a NUL byte, or it is missing wherever it was
+	// tried for 42 s. Another attempt would fail in the same way. A host
+	// that is short of something fails no task: it is tried again until it
+	// starts.
 	TaskStart TaskErrorKind = "start"
 
 	// TaskExecute means that Execute, the handler's own Go, returned an error
