@@ -119,6 +119,46 @@ type WindowRerun struct {
 	Run      int // counts from 1
 }
 
+// WindowReread: a window that was gone from Temporal was read again from the
+// topic and started again, with what is not known to be done.
+type WindowReread struct {
+	At
+	Workflow string
+	Last     int64
+	Messages int // started again
+	// Gone is how many messages of the window the topic does not hold any more,
+	// at most: some may have been done. Nothing can bring them back; it is an
+	// alarm.
+	Gone int
+	Took time.Duration
+}
+
+// WindowDeadLettered: what is left of a window goes to the dead letter queue,
+// because it was run again too often or got too old.
+type WindowDeadLettered struct {
+	At
+	Workflow string
+	Last     int64
+	Reason   string
+}
+
+// WindowOverdue: a window is open for longer than windows.max_age. It is an
+// alarm, recorded once by each process that follows it.
+type WindowOverdue struct {
+	At
+	Workflow string
+	Last     int64
+	Age      time.Duration
+}
+
+// OldWindowsCancelled: open windows of former epochs of a partition were ended
+// because reset.cancel_old asks for it.
+type OldWindowsCancelled struct {
+	At      // Offset is where the new epoch is read from
+	Epoch   string
+	Windows int
+}
+
 // Committed: Kafka has accepted an offset.
 type Committed struct {
 	At   // Offset is the next one to be read
@@ -273,7 +313,7 @@ type TaskCompleted struct {
 type TaskFailed struct {
 	At
 	Error       drakkar.TaskError
-	Action      string // retry, skip, replace, dead_letter
+	Action      string // retry, skip, replace, dead_letter; postponed when the host could not start it
 	Precomputed bool
 	Active      int
 	Waiting     int
@@ -354,6 +394,16 @@ type PeriodicRun struct {
 	Err  error
 	// Stopped is set when the error ended the periodic.
 	Stopped bool
+}
+
+// RecorderPanicked: a Recorder of the author's own panicked. The event passed it
+// by.
+type RecorderPanicked struct {
+	// Event is the name of the event that it was given.
+	Event string
+	Value string // what it panicked with
+	// Stack is where, the first time only.
+	Stack string
 }
 
 // PoolState is a reading, taken each second.

@@ -22,6 +22,18 @@ func (WindowFinished) EventName() string { return "window_finished" }
 func (WindowRerun) EventName() string { return "window_rerun" }
 
 // EventName implements Event.
+func (WindowReread) EventName() string { return "window_reread" }
+
+// EventName implements Event.
+func (WindowDeadLettered) EventName() string { return "window_dead_lettered" }
+
+// EventName implements Event.
+func (WindowOverdue) EventName() string { return "window_overdue" }
+
+// EventName implements Event.
+func (OldWindowsCancelled) EventName() string { return "old_windows_cancelled" }
+
+// EventName implements Event.
 func (Committed) EventName() string { return "committed" }
 
 // EventName implements Event.
@@ -107,3 +119,6 @@ func (PeriodicRun) EventName() string { return "periodic_run" }
 
 // EventName implements Event.
 func (PoolState) EventName() string { return "pool_state" }
+
+// EventName implements Event.
+func (RecorderPanicked) EventName() string { return "recorder_panicked" }

@@ -51,6 +51,8 @@ func (r *recorder) debugHandler(e events.Event) {
 				zap.Duration(fieldTook, e.Took))...)
 	case events.Annotated:
 		r.line(zap.DebugLevel, categoryHandler, "annotation", e, append(annotated(e), zap.Any("data", e.Data))...)
+	case events.RecorderPanicked:
+		r.line(zap.DebugLevel, categoryHandler, "the program's own recorder of events panicked", e, recorderPanicked(e)...)
 	case events.PeriodicRun:
 		r.line(zap.DebugLevel, categoryPeriodic, "periodic ran", e, periodicRun(e)...)
 	}

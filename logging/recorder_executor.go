@@ -22,6 +22,12 @@ func (r *recorder) handler(e events.Event) bool {
 			return false
 		}
 		r.line(zap.WarnLevel, categoryHandler, "annotation is too large and was dropped", e, annotated(e)...)
+	case events.RecorderPanicked:
+		if e.Stack == "" {
+			return false
+		}
+		r.line(zap.ErrorLevel, categoryHandler, "the program's own recorder of events panicked; further panics are only counted", e,
+			recorderPanicked(e)...)
 	case events.PeriodicRun:
 		return r.periodic(e)
 	default:
@@ -80,6 +86,12 @@ func annotated(e events.Annotated) []zap.Field {
 		fields = append(fields, zap.String("task_id", s.TaskID))
 	}
 	return fields
+}
+
+func recorderPanicked(e events.RecorderPanicked) []zap.Field {
+	return []zap.Field{
+		zap.String("recorded_event", e.Event), zap.String(fieldError, e.Value), zap.String("error.stack_trace", e.Stack),
+	}
 }
 
 func periodicRun(e events.PeriodicRun) []zap.Field {

@@ -77,10 +77,30 @@ func (r *recorder) window(e events.Event) bool {
 	case events.WindowRerun:
 		r.line(zap.WarnLevel, categoryPartition, "window was terminated or failed and is run again", e,
 			at(e.At, zap.String("workflow", e.Workflow), zap.String("reason", e.Reason), zap.Int("run", e.Run))...)
+	case events.WindowReread:
+		r.reread(e)
+	case events.OldWindowsCancelled:
+		r.line(zap.WarnLevel, categoryPartition, "windows of former epochs were ended", e,
+			at(e.At, zap.String("epoch", e.Epoch), zap.Int("windows", e.Windows))...)
+	case events.WindowDeadLettered:
+		r.line(zap.ErrorLevel, categoryPartition, "what is left of a window goes to the dead letter queue", e,
+			at(e.At, zap.String("workflow", e.Workflow), zap.Int64("last", e.Last), zap.String("reason", e.Reason))...)
+	case events.WindowOverdue:
+		r.line(zap.ErrorLevel, categoryPartition, "window is open for longer than windows.max_age", e,
+			at(e.At, zap.String("workflow", e.Workflow), zap.Int64("last", e.Last), zap.Duration("age", e.Age))...)
 	default:
 		return false
 	}
 	return true
+}
+
+func (r *recorder) reread(e events.WindowReread) {
+	level, message := zap.WarnLevel, "window was gone from Temporal and is started again"
+	if e.Gone > 0 {
+		level, message = zap.ErrorLevel, "window was gone from Temporal, and the topic does not hold all of its messages any more"
+	}
+	r.line(level, categoryPartition, message, e, at(e.At, zap.String("workflow", e.Workflow), zap.Int64("last", e.Last),
+		zap.Int("messages", e.Messages), zap.Int("gone", e.Gone), zap.Duration(fieldTook, e.Took))...)
 }
 
 func (r *recorder) adopted(e events.WindowStarted) bool {

@@ -16,6 +16,7 @@ type hookMetrics struct {
 	priorityErrors     prometheus.Counter
 	parseErrors        *prometheus.CounterVec
 	annotationsDropped prometheus.Counter
+	recorderPanics     prometheus.Counter
 	periodicRuns       *prometheus.CounterVec
 	periodicDuration   *prometheus.HistogramVec
 }
@@ -32,6 +33,8 @@ func newHookMetrics(b *builder) hookMetrics {
 			"Messages whose value could not be decoded; policy is the on_parse_error that was followed.", "policy"),
 		annotationsDropped: b.counter("annotations_dropped_total",
 			"Annotations that were dropped because they were too large."),
+		recorderPanics: b.counter("event_recorder_panics_total",
+			"Events at which the program's own recorder panicked. They passed it by."),
 		periodicRuns: b.counterVec("periodic_task_runs_total",
 			"Runs of a periodic; status is ok or error.", "name", "status"),
 		periodicDuration: b.histogramVec("periodic_task_duration_seconds",
@@ -49,6 +52,8 @@ func (m *hookMetrics) record(e events.Event) {
 		if e.Dropped {
 			m.annotationsDropped.Inc()
 		}
+	case events.RecorderPanicked:
+		m.recorderPanics.Inc()
 	case events.PeriodicRun:
 		m.periodicRuns.WithLabelValues(e.Task, status(e.Err)).Inc()
 		m.periodicDuration.WithLabelValues(e.Task).Observe(e.Took.Seconds())

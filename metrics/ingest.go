@@ -49,9 +49,9 @@ func newIngestMetrics(b *builder) ingestMetrics {
 
 func (m *ingestMetrics) defineReading(b *builder) {
 	m.consumed = b.counterVec("messages_consumed_total",
-		"Messages that were read and queued.", labelPartition)
+		"Messages that were read and queued.", labelsPartition...)
 	m.consumedBytes = b.counterVec("consumed_bytes_total",
-		"Bytes of keys, values and headers that were read and queued.", labelPartition)
+		"Bytes of keys, values and headers that were read and queued.", labelsPartition...)
 	m.consumerErrors = b.counter("consumer_errors_total",
 		"Errors that the Kafka client reported.")
 	m.consumerIdle = b.counter("consumer_idle_seconds_total",
@@ -80,19 +80,19 @@ func (m *ingestMetrics) defineQueue(b *builder) {
 	m.openWindows = b.gauge("open_windows",
 		"Windows of this process that were started or adopted and are not finished.")
 	m.queueSize = b.gaugeVec("partition_queue_size",
-		"Messages of a partition that wait to be put into a window.", labelPartition)
+		"Messages of a partition that wait to be put into a window.", labelsPartition...)
 	m.uncommitted = b.gaugeVec("offset_lag",
 		"Offsets of a partition that this process has read and not committed. For what waits in Kafka see drakkar_consumer_lag.",
-		labelPartition)
+		labelsPartition...)
 	m.lag = b.gaugeVec("consumer_lag",
-		"The end of a partition's log less its committed offset; absent while it is unknown.", labelPartition)
+		"The end of a partition's log less its committed offset; absent while it is unknown.", labelsPartition...)
 	m.oldestWindow = b.gaugeVec("oldest_open_window_age_seconds",
-		"Age of a partition's oldest window that is not finished; 0 when none is open.", labelPartition)
+		"Age of a partition's oldest window that is not finished; 0 when none is open.", labelsPartition...)
 }
 
 func (m *ingestMetrics) defineCommits(b *builder) {
 	m.commits = b.counterVec("offsets_committed_total",
-		"Commits that Kafka accepted.", labelPartition)
+		"Commits that Kafka accepted.", labelsPartition...)
 	m.commitDuration = b.histogram("commit_duration_seconds",
 		"Time of a commit that Kafka accepted.", bucketsShort)
 	m.commitFailures = b.counter("commit_failures_total",
@@ -102,9 +102,9 @@ func (m *ingestMetrics) defineCommits(b *builder) {
 func (m *ingestMetrics) record(e events.Event) {
 	switch e := e.(type) {
 	case events.Consumed:
-		m.partitions.with(e.Partition, func(p string) {
-			m.consumed.WithLabelValues(p).Inc()
-			m.consumedBytes.WithLabelValues(p).Add(float64(e.Bytes))
+		m.partitions.with(sourceOf(e.At), func(p []string) {
+			m.consumed.WithLabelValues(p...).Inc()
+			m.consumedBytes.WithLabelValues(p...).Add(float64(e.Bytes))
 		})
 	case events.ConsumerError:
 		m.consumerErrors.Inc()
@@ -116,14 +116,14 @@ func (m *ingestMetrics) record(e events.Event) {
 			m.stuck.Inc()
 		}
 	case events.Paused:
-		m.partitions.pause(e.Partition)
+		m.partitions.pause(sourceOf(e.At))
 	case events.Resumed:
-		m.partitions.resume(e.Partition)
+		m.partitions.resume(sourceOf(e.At))
 	case events.QueueDepth:
 		m.recordDepth(e)
 	case events.Committed:
 		m.commitDuration.Observe(e.Took.Seconds())
-		m.partitions.with(e.Partition, func(p string) { m.commits.WithLabelValues(p).Inc() })
+		m.partitions.with(sourceOf(e.At), func(p []string) { m.commits.WithLabelValues(p...).Inc() })
 	case events.CommitFailed:
 		m.commitFailures.Inc()
 	default:
@@ -135,13 +135,13 @@ func (m *ingestMetrics) recordRebalance(e events.Event) {
 	switch e := e.(type) {
 	case events.Assigned:
 		m.rebalances.WithLabelValues("assign").Inc()
-		m.partitions.assign(e.Partitions)
+		m.partitions.assign(e.Topic, e.Partitions)
 	case events.Revoked:
 		m.rebalances.WithLabelValues("revoke").Inc()
 		if e.Lost {
 			m.lost.Add(float64(len(e.Partitions)))
 		}
-		m.partitions.revoke(e.Partitions)
+		m.partitions.revoke(e.Topic, e.Partitions)
 	case events.AssignmentReady:
 		m.assignment.Observe(e.Took.Seconds())
 		if e.NewEpoch != "" {
@@ -155,7 +155,7 @@ func (m *ingestMetrics) recordDepth(e events.QueueDepth) {
 	m.queuedBytes.Set(float64(e.Bytes))
 	m.openWindows.Set(float64(e.OpenWindows))
 	for _, d := range e.PerPartition {
-		m.partitions.with(d.Partition, func(p string) { m.setDepth(p, d) })
+		m.partitions.with(source{d.Topic, d.Partition}, func(p []string) { m.setDepth(p, d) })
 	}
 	since := m.sinceDepth.lap()
 	if e.Messages == 0 && e.OpenWindows == 0 && !m.partitions.anyPaused() {
@@ -163,13 +163,13 @@ func (m *ingestMetrics) recordDepth(e events.QueueDepth) {
 	}
 }
 
-func (m *ingestMetrics) setDepth(partition string, d events.PartitionDepth) {
-	m.queueSize.WithLabelValues(partition).Set(float64(d.Messages))
-	m.uncommitted.WithLabelValues(partition).Set(float64(d.Uncommitted))
-	m.oldestWindow.WithLabelValues(partition).Set(d.OldestWindow.Seconds())
+func (m *ingestMetrics) setDepth(partition []string, d events.PartitionDepth) {
+	m.queueSize.WithLabelValues(partition...).Set(float64(d.Messages))
+	m.uncommitted.WithLabelValues(partition...).Set(float64(d.Uncommitted))
+	m.oldestWindow.WithLabelValues(partition...).Set(d.OldestWindow.Seconds())
 	if d.Lag < 0 {
-		m.lag.DeleteLabelValues(partition)
+		m.lag.DeleteLabelValues(partition...)
 		return
 	}
-	m.lag.WithLabelValues(partition).Set(float64(d.Lag))
+	m.lag.WithLabelValues(partition...).Set(float64(d.Lag))
 }

@@ -8,6 +8,7 @@ package metrics
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -70,8 +71,12 @@ func build(b *builder) *Metrics {
 // SetInfo sets the labels of drakkar_worker_info. A second call replaces the
 // first.
 func (m *Metrics) SetInfo(worker, version, group string) {
+	labels := []string{worker, version, group}
+	for i, l := range labels {
+		labels[i] = strings.ToValidUTF8(l, "\uFFFD") // names of the environment may be anything, labels not
+	}
 	m.info.Reset()
-	m.info.WithLabelValues(worker, version, group).Set(1)
+	m.info.WithLabelValues(labels...).Set(1)
 }
 
 // Record implements events.Recorder. Each area takes from the event what

@@ -136,19 +136,19 @@ func TestMetrics_Revoked(t *testing.T) {
 	t.Parallel()
 
 	m, reg := newMetrics(t)
-	m.Record(events.Assigned{Partitions: []int32{3, 4}})
+	m.Record(events.Assigned{Topic: "in", Partitions: []int32{3, 4}})
 	touch := func() {
 		for _, partition := range []int32{3, 4} {
-			at := events.At{Partition: partition}
+			at := events.At{Topic: "in", Partition: partition}
 			m.Record(events.Consumed{At: at})
 			m.Record(events.Committed{At: at})
 			m.Record(events.Paused{At: at})
 		}
-		m.Record(events.QueueDepth{PerPartition: []events.PartitionDepth{{Partition: 3}, {Partition: 4}}})
+		m.Record(events.QueueDepth{PerPartition: []events.PartitionDepth{{Topic: "in", Partition: 3}, {Topic: "in", Partition: 4}}})
 	}
 	of := func(partition string) (n int) {
 		for _, line := range series(t, reg) {
-			if strings.Contains(line, `{partition="`+partition+`"}`) {
+			if strings.Contains(line, `{partition="`+partition+`",topic="in"}`) {
 				n++
 			}
 		}
@@ -157,20 +157,20 @@ func TestMetrics_Revoked(t *testing.T) {
 	touch()
 	require.Equal(t, 7, of("3"))
 
-	m.Record(events.Revoked{Partitions: []int32{3}})
+	m.Record(events.Revoked{Topic: "in", Partitions: []int32{3}})
 	require.Zero(t, of("3"))
 	require.Equal(t, 7, of("4"))
 	require.Contains(t, series(t, reg), "drakkar_assigned_partitions 1")
 
 	touch() // what was on its way when the partition was revoked
 	require.Zero(t, of("3"))
-	m.Record(events.Resumed{At: events.At{Partition: 4}})
+	m.Record(events.Resumed{At: events.At{Topic: "in", Partition: 4}})
 	require.Contains(t, series(t, reg), "drakkar_backpressure_active 0")
 
-	m.Record(events.Assigned{Partitions: []int32{3}})
+	m.Record(events.Assigned{Topic: "in", Partitions: []int32{3}})
 	touch()
 	require.Equal(t, 7, of("3"))
-	m.Record(events.Revoked{Partitions: []int32{3, 4}})
+	m.Record(events.Revoked{Topic: "in", Partitions: []int32{3, 4}})
 	require.Contains(t, series(t, reg), "drakkar_backpressure_active 0")
 }
 

@@ -24,7 +24,7 @@ var moves = []struct {
 }{
 	{"Annotated", events.Annotated{}, nil},
 	{"AnnotatedDropped", events.Annotated{Dropped: true}, []string{"drakkar_annotations_dropped_total 1"}},
-	{"Assigned", events.Assigned{Partitions: []int32{1, 2}}, []string{
+	{"Assigned", events.Assigned{Topic: "in", Partitions: []int32{1, 2}}, []string{
 		"drakkar_assigned_partitions 2",
 		`drakkar_rebalance_events_total{type="assign"} 1`,
 	}},
@@ -47,11 +47,11 @@ var moves = []struct {
 	{"Committed", events.Committed{At: at3, Took: time.Second}, []string{
 		"drakkar_commit_duration_seconds_count 1",
 		"drakkar_commit_duration_seconds_sum 1",
-		`drakkar_offsets_committed_total{partition="3"} 1`,
+		`drakkar_offsets_committed_total{partition="3",topic="in"} 1`,
 	}},
 	{"Consumed", events.Consumed{At: at3, Bytes: 70}, []string{
-		`drakkar_consumed_bytes_total{partition="3"} 70`,
-		`drakkar_messages_consumed_total{partition="3"} 1`,
+		`drakkar_consumed_bytes_total{partition="3",topic="in"} 70`,
+		`drakkar_messages_consumed_total{partition="3",topic="in"} 1`,
 	}},
 	{"ConsumerError", events.ConsumerError{Err: errTest}, []string{"drakkar_consumer_errors_total 1"}},
 	{"DLQFailed", events.DLQFailed{Entries: 3, Err: errTest}, []string{"drakkar_dlq_send_failures_total 1"}},
@@ -79,6 +79,7 @@ var moves = []struct {
 		"drakkar_ingest_stuck_total 1",
 	}},
 	{"OffsetsSkipped", events.OffsetsSkipped{At: at3, Next: 142}, []string{"drakkar_offsets_skipped_total 42"}},
+	{"OldWindowsCancelled", events.OldWindowsCancelled{At: at3, Windows: 2}, []string{"drakkar_old_windows_cancelled_total 2"}},
 	{"OrphanKilled", events.OrphanKilled{PID: 7}, []string{"drakkar_executor_orphans_killed_total 1"}},
 	{"ParseFailed", events.ParseFailed{At: at3, Policy: "dlq"}, []string{`drakkar_parse_errors_total{policy="dlq"} 1`}},
 	{"Paused", events.Paused{At: at3}, []string{"drakkar_backpressure_active 1"}},
@@ -92,29 +93,30 @@ var moves = []struct {
 		`drakkar_periodic_task_duration_seconds_sum{name="sync"} 0`,
 		`drakkar_periodic_task_runs_total{name="sync",status="error"} 1`,
 	}},
+	{"RecorderPanicked", events.RecorderPanicked{Event: "produced"}, []string{"drakkar_event_recorder_panics_total 1"}},
 	{"PoolState", events.PoolState{Slots: 4, Active: 3, Waiting: 2}, []string{
 		"drakkar_executor_pool_active 3",
 		"drakkar_executor_pool_slots 4",
 		"drakkar_executor_pool_waiting 2",
 	}},
 	{"QueueDepth", events.QueueDepth{Messages: 5, Bytes: 500, OpenWindows: 2, PerPartition: []events.PartitionDepth{
-		{Partition: 3, Messages: 5, Uncommitted: 9, Lag: 70, OldestWindow: time.Minute},
-		{Partition: 4, Lag: -1},
+		{Topic: "in", Partition: 3, Messages: 5, Uncommitted: 9, Lag: 70, OldestWindow: time.Minute},
+		{Topic: "in", Partition: 4, Lag: -1},
 	}}, []string{
-		`drakkar_consumer_lag{partition="3"} 70`,
-		`drakkar_offset_lag{partition="3"} 9`,
-		`drakkar_offset_lag{partition="4"} 0`,
-		`drakkar_oldest_open_window_age_seconds{partition="3"} 60`,
-		`drakkar_oldest_open_window_age_seconds{partition="4"} 0`,
+		`drakkar_consumer_lag{partition="3",topic="in"} 70`,
+		`drakkar_offset_lag{partition="3",topic="in"} 9`,
+		`drakkar_offset_lag{partition="4",topic="in"} 0`,
+		`drakkar_oldest_open_window_age_seconds{partition="3",topic="in"} 60`,
+		`drakkar_oldest_open_window_age_seconds{partition="4",topic="in"} 0`,
 		"drakkar_open_windows 2",
-		`drakkar_partition_queue_size{partition="3"} 5`,
-		`drakkar_partition_queue_size{partition="4"} 0`,
+		`drakkar_partition_queue_size{partition="3",topic="in"} 5`,
+		`drakkar_partition_queue_size{partition="4",topic="in"} 0`,
 		"drakkar_queued_bytes 500",
 		"drakkar_total_queued 5",
 	}},
 	{"Resumed", events.Resumed{At: at3}, nil},
-	{"Revoked", events.Revoked{Partitions: []int32{3}}, []string{`drakkar_rebalance_events_total{type="revoke"} 1`}},
-	{"RevokedLost", events.Revoked{Partitions: []int32{3, 4}, Lost: true}, []string{
+	{"Revoked", events.Revoked{Topic: "in", Partitions: []int32{3}}, []string{`drakkar_rebalance_events_total{type="revoke"} 1`}},
+	{"RevokedLost", events.Revoked{Topic: "in", Partitions: []int32{3, 4}, Lost: true}, []string{
 		"drakkar_partitions_lost_total 2",
 		`drakkar_rebalance_events_total{type="revoke"} 1`,
 	}},
@@ -177,6 +179,12 @@ var moves = []struct {
 		"drakkar_window_duration_seconds_count 1",
 		"drakkar_window_duration_seconds_sum 1",
 		"drakkar_windows_finished_total 1",
+	}},
+	{"WindowDeadLettered", events.WindowDeadLettered{At: at3}, []string{"drakkar_windows_dead_lettered_total 1"}},
+	{"WindowOverdue", events.WindowOverdue{At: at3, Age: time.Hour}, []string{"drakkar_windows_overdue_total 1"}},
+	{"WindowReread", events.WindowReread{At: at3, Messages: 7, Gone: 3}, []string{
+		"drakkar_window_messages_gone_total 3",
+		"drakkar_windows_reread_total 1",
 	}},
 	{"WindowRerun", events.WindowRerun{At: at3, Run: 1}, []string{"drakkar_windows_rerun_total 1"}},
 	{"WindowStarted", events.WindowStarted{At: at3, Took: time.Second}, []string{

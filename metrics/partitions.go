@@ -5,10 +5,23 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/drakkar-go/drakkar/events"
 )
 
-// labelPartition is the label of everything that exists once a partition.
-const labelPartition = "partition"
+// labelsPartition are the labels of everything that exists once a partition.
+var labelsPartition = []string{"topic", "partition"}
+
+// source is a partition of a topic.
+type source struct {
+	topic     string
+	partition int32
+}
+
+func sourceOf(at events.At) source { return source{at.Topic, at.Partition} }
+
+// labels are its values for labelsPartition.
+func (s source) labels() []string { return []string{s.topic, strconv.Itoa(int(s.partition))} }
 
 // partitions guards the series which are labelled with a partition: those of a
 // revoked partition are removed and do not come back before it is assigned
@@ -25,14 +38,14 @@ type partitions struct {
 	series       []labelled
 
 	mu      sync.RWMutex
-	owned   map[int32]struct{}
-	revoked map[int32]struct{}
-	paused  map[int32]struct{}
+	owned   map[source]struct{}
+	revoked map[source]struct{}
+	paused  map[source]struct{}
 }
 
 // labelled is any vector of metrics.
 type labelled interface {
-	DeletePartialMatch(labels prometheus.Labels) int
+	DeleteLabelValues(values ...string) bool
 }
 
 func newPartitions(b *builder) *partitions {
@@ -41,27 +54,28 @@ func newPartitions(b *builder) *partitions {
 			"How many partitions are assigned to this process."),
 		backpressure: b.gauge("backpressure_active",
 			"1 while a partition is paused because too much is queued, else 0."),
-		owned:   map[int32]struct{}{},
-		revoked: map[int32]struct{}{},
-		paused:  map[int32]struct{}{},
+		owned:   map[source]struct{}{},
+		revoked: map[source]struct{}{},
+		paused:  map[source]struct{}{},
 	}
 }
 
-// with calls f with the partition's label, unless the partition was revoked.
-func (p *partitions) with(id int32, f func(label string)) {
+// with calls f with the partition's labels, unless the partition was revoked.
+func (p *partitions) with(id source, f func(labels []string)) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 
 	if _, gone := p.revoked[id]; !gone {
-		f(label(id))
+		f(id.labels())
 	}
 }
 
-func (p *partitions) assign(ids []int32) {
+func (p *partitions) assign(topic string, ids []int32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	for _, id := range ids {
+	for _, n := range ids {
+		id := source{topic, n}
 		p.owned[id] = struct{}{}
 		delete(p.revoked, id)
 		delete(p.paused, id)
@@ -69,22 +83,23 @@ func (p *partitions) assign(ids []int32) {
 	p.publish()
 }
 
-func (p *partitions) revoke(ids []int32) {
+func (p *partitions) revoke(topic string, ids []int32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	for _, id := range ids {
+	for _, n := range ids {
+		id := source{topic, n}
 		delete(p.owned, id)
 		delete(p.paused, id)
 		p.revoked[id] = struct{}{}
 		for _, s := range p.series {
-			s.DeletePartialMatch(prometheus.Labels{labelPartition: label(id)})
+			s.DeleteLabelValues(id.labels()...)
 		}
 	}
 	p.publish()
 }
 
-func (p *partitions) pause(id int32) {
+func (p *partitions) pause(id source) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
@@ -94,7 +109,7 @@ func (p *partitions) pause(id int32) {
 	p.publish()
 }
 
-func (p *partitions) resume(id int32) {
+func (p *partitions) resume(id source) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
@@ -113,5 +128,3 @@ func (p *partitions) publish() {
 	p.assigned.Set(float64(len(p.owned)))
 	p.backpressure.Set(float64(min(1, len(p.paused))))
 }
-
-func label(id int32) string { return strconv.Itoa(int(id)) }

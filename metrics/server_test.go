@@ -2,8 +2,10 @@ package metrics
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -184,4 +186,60 @@ func TestServer(t *testing.T) {
 		require.ErrorIs(t, b.server.Stop(ctx), context.Canceled)
 		<-answered
 	})
+}
+
+// answered asks the server's handler, without a port.
+func answered(t *testing.T, s *Server, method, path string) (code int, body string) {
+	t.Helper()
+
+	rec := httptest.NewRecorder()
+	s.handler().ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), method, path, nil))
+	return rec.Code, rec.Body.String()
+}
+
+// Probes of hosts and load balancers come in several forms, and no answer of
+// one may be kept by a cache.
+func TestServer_Requests(t *testing.T) {
+	t.Parallel()
+
+	_, reg := newMetrics(t)
+	s := NewServer(Config{Enabled: true, Gatherer: reg, Ready: func(context.Context) []string { return []string{`say "why"`, "é<"} }})
+	for _, tt := range []struct {
+		method, path string
+		code         int
+	}{
+		{"GET", "/healthz", 200}, {"HEAD", "/healthz", 200}, {"GET", "/healthz?verbose", 200}, {"GET", "/healthz/", 404},
+		{"GET", "/readyz", 503}, {"HEAD", "/readyz", 503}, {"HEAD", "/metrics", 200},
+		{"GET", "/", 404}, {"GET", "/metrics/x", 404}, {"GET", "//healthz", 307}, {"GET", "/../healthz", 307},
+		{"PUT", "/healthz", 405}, {"DELETE", "/metrics", 405}, {"OPTIONS", "/readyz", 405}, {"POST", "/nope", 404},
+	} {
+		code, _ := answered(t, s, tt.method, tt.path)
+		require.Equal(t, tt.code, code, "%s %s", tt.method, tt.path)
+	}
+	rec := httptest.NewRecorder()
+	s.handler().ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil))
+	require.Equal(t, "no-store", rec.Header().Get("Cache-Control"))
+	require.Equal(t, "application/json", rec.Header().Get("Content-Type"))
+	var answer probe
+	require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &answer))
+	require.Equal(t, []string{`say "why"`, "é<"}, answer.Reasons)
+}
+
+// A caller that has gone away ends its check.
+func TestServer_CallerGoesAway(t *testing.T) {
+	t.Parallel()
+
+	entered := make(chan struct{})
+	s := NewServer(Config{Ready: func(ctx context.Context) []string {
+		close(entered)
+		<-ctx.Done()
+		return nil
+	}})
+	ctx, cancel := context.WithCancel(t.Context())
+	got := make(chan []string, 1)
+	go func() { got <- s.notReady(ctx) }()
+	<-entered
+	cancel()
+	reasons := <-got
+	require.True(t, len(reasons) == 0 || reasons[0] == context.Canceled.Error(), "%v", reasons)
 }

@@ -13,6 +13,11 @@ type windowMetrics struct {
 	start    prometheus.Histogram
 	finished prometheus.Counter
 	rerun    prometheus.Counter
+	reread   prometheus.Counter
+	gone     prometheus.Counter
+	dead     prometheus.Counter
+	overdue  prometheus.Counter
+	old      prometheus.Counter
 	duration prometheus.Histogram
 	batch    prometheus.Histogram
 	messages prometheus.Counter
@@ -30,6 +35,16 @@ func newWindowMetrics(b *builder) windowMetrics {
 			"Windows that ended with everything delivered, dead-lettered or skipped."),
 		rerun: b.counter("windows_rerun_total",
 			"Windows that were terminated or failed and were reset."),
+		reread: b.counter("windows_reread_total",
+			"Windows that were gone from Temporal, read again from the topic and started again."),
+		gone: b.counter("window_messages_gone_total",
+			"Messages of such windows that the topic does not hold any more, at most. Any rise may be a loss."),
+		dead: b.counter("windows_dead_lettered_total",
+			"Windows whose rest went to the dead letter queue: they were run again too often or got too old."),
+		overdue: b.counter("windows_overdue_total",
+			"Windows that are open for longer than windows.max_age."),
+		old: b.counter("old_windows_cancelled_total",
+			"Windows of former epochs that were ended because of reset.cancel_old."),
 		duration: b.histogram("window_duration_seconds",
 			"Time from the start or adoption of a window to its end.", bucketsWindow),
 		batch: b.histogram("batch_duration_seconds",
@@ -52,6 +67,15 @@ func (m *windowMetrics) record(e events.Event) {
 		}
 	case events.WindowRerun:
 		m.rerun.Inc()
+	case events.WindowReread:
+		m.reread.Inc()
+		m.gone.Add(float64(e.Gone))
+	case events.WindowDeadLettered:
+		m.dead.Inc()
+	case events.OldWindowsCancelled:
+		m.old.Add(float64(e.Windows))
+	case events.WindowOverdue:
+		m.overdue.Inc()
 	}
 }
 
