@@ -8,10 +8,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 )
 
-// ErrNotFound says that a referenced object does not exist (any more).
-var ErrNotFound = errors.New("blob not found")
+var (
+	// ErrNotFound says that a referenced object does not exist (any more).
+	ErrNotFound = errors.New("blob not found")
+
+	// ErrDamaged says that an object is not what was put: its checksum differs,
+	// or it does not hold what its reference says.
+	ErrDamaged = errors.New("blob is damaged")
+)
+
+// Lost reports whether an error of a store says that the content of an object
+// is gone for good. Any other error may pass.
+func Lost(err error) bool { return errors.Is(err, ErrNotFound) || errors.Is(err, ErrDamaged) }
 
 // Store keeps immutable objects. It is shared by all executors of a pipeline:
 // what one of them puts, any other must be able to get. It is safe for
@@ -21,9 +32,37 @@ type Store interface {
 	// of the window's coordinates, and returns the reference to it.
 	Put(ctx context.Context, prefix string, data []byte) (ref string, err error)
 
-	// Get returns what Put stored, or an error that wraps ErrNotFound.
+	// Get returns what Put stored. The error wraps ErrNotFound when there is no
+	// such object, and ErrDamaged when it is not what was put; see Lost.
+	// References come back from Temporal's history, where anyone may have
+	// written them: one that Put does not make is ErrNotFound.
 	Get(ctx context.Context, ref string) ([]byte, error)
 }
+
+// Backend is a Store with what running it takes. Dir and S3 are ones.
+type Backend interface {
+	Store
+
+	// ID is a random text that belongs to the place. Whoever asks first writes
+	// it there, so two processes which are told the same ID share the store.
+	ID(ctx context.Context) (string, error)
+
+	// Sweep removes objects that were put longer ago than olderThan, and
+	// remains of crashed Puts. What lies below a prefix that is in use stays,
+	// however old it is. It returns the number of objects removed, also when it
+	// fails in between. Executors may sweep at the same time.
+	Sweep(ctx context.Context, olderThan time.Duration, inUse InUse) (removed int, err error)
+
+	// String names the place for people, without secrets.
+	String() string
+
+	// Close gives back what the store holds.
+	Close() error
+}
+
+// InUse reports whether objects below the prefix, as it was given to Put, may
+// still be asked for. After an error nothing below it is removed.
+type InUse func(ctx context.Context, prefix string) (bool, error)
 
 // List is a list that travels through history: inline while it is small, as a
 // reference when it is not. The zero value is the empty list.
@@ -65,7 +104,9 @@ func Pack[T any](ctx context.Context, s Store, prefix string, limit int, items [
 	return l, nil
 }
 
-// Unpack returns the items of a list, from the store if they are there.
+// Unpack returns the items of a list, from the store if they are there. The
+// error is that of Get, and ErrDamaged for an object that does not hold the
+// list.
 func Unpack[T any](ctx context.Context, s Store, l List[T]) ([]T, error) {
 	if l.Ref == "" {
 		return l.Items, nil
@@ -76,7 +117,10 @@ func Unpack[T any](ctx context.Context, s Store, l List[T]) ([]T, error) {
 	}
 	var items []T
 	if err := json.Unmarshal(data, &items); err != nil {
-		return nil, fmt.Errorf("decoding %d items of blob %s: %w", l.Len, l.Ref, err)
+		return nil, fmt.Errorf("decoding %d items of blob %s: %w: %w", l.Len, l.Ref, ErrDamaged, err)
+	}
+	if len(items) != l.Len {
+		return nil, fmt.Errorf("decoding blob %s: %w: %d items where %d are expected", l.Ref, ErrDamaged, len(items), l.Len)
 	}
 	return items, nil
 }

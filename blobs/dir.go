@@ -2,25 +2,20 @@ package blobs
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 )
 
-// ErrDamaged says that an object is not what was put: its checksum differs.
-var ErrDamaged = errors.New("blob is damaged")
+var _ Backend = (*Dir)(nil)
 
-var _ Store = (*Dir)(nil)
+// tempAge is how old the remains of a Put are: one takes seconds.
+const tempAge = time.Hour
 
 // Dir is a store in a directory which all executors of a pipeline share.
 //
@@ -43,6 +38,9 @@ func NewDir(path string) (*Dir, error) {
 	}
 	return &Dir{path: path, root: root}, nil
 }
+
+// String is the directory.
+func (d *Dir) String() string { return d.path }
 
 // Close gives back the directory.
 func (d *Dir) Close() error { return d.root.Close() }
@@ -76,7 +74,7 @@ func (d *Dir) put(dir string, data []byte) (ref string, err error) {
 		_ = d.root.Remove(temp)
 		return "", err
 	}
-	ref = path.Join(dir, checksum(data)+"-"+token())
+	ref = newRef(dir, data)
 	if err := d.root.Rename(temp, ref); err != nil {
 		_ = d.root.Remove(temp)
 		return "", err
@@ -123,9 +121,7 @@ func (d *Dir) sync(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// Get implements Store. References come back from Temporal's history, where
-// anyone may have written them: one that Put does not make is refused. The
-// error wraps ErrDamaged when the content is not what was put.
+// Get implements Store.
 func (d *Dir) Get(ctx context.Context, ref string) ([]byte, error) {
 	sum, err := parseRef(ref)
 	if err != nil {
@@ -146,12 +142,49 @@ func (d *Dir) Get(ctx context.Context, ref string) ([]byte, error) {
 	return data, nil
 }
 
-// Sweep removes what was put longer ago than olderThan, the remains of crashed
-// Puts, and directories in which nothing else was. It returns the number of
-// objects removed, also when it fails in between. Executors may sweep at the
-// same time.
-func (d *Dir) Sweep(ctx context.Context, olderThan time.Duration) (removed int, err error) {
-	before := time.Now().Add(-olderThan)
+// ID implements Backend: it is a file in the directory.
+func (d *Dir) ID(ctx context.Context) (string, error) {
+	if ctx.Err() != nil {
+		return "", fmt.Errorf("reading the id of %s: %w", d.path, context.Cause(ctx))
+	}
+	data, err := d.root.ReadFile(idName)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := d.writeID(); err != nil {
+			return "", fmt.Errorf("writing the id of %s: %w", d.path, err)
+		}
+		data, err = d.root.ReadFile(idName) // somebody may have been faster
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the id of %s: %w", d.path, err)
+	}
+	id, err := parseID(data)
+	if err != nil {
+		return "", fmt.Errorf("reading the id of %s: %w", d.path, err)
+	}
+	return id, nil
+}
+
+// writeID makes the file, whole at once, unless it is there.
+func (d *Dir) writeID() error {
+	temp := tempPrefix + token()
+	defer func() { _ = d.root.Remove(temp) }()
+	if err := d.write(temp, newID()); err != nil {
+		return err
+	}
+	switch err := d.root.Link(temp, idName); {
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	case err != nil: // not every file system knows links: then the last one wins
+		if err := d.root.Rename(temp, idName); err != nil {
+			return err
+		}
+	}
+	return d.sync(".")
+}
+
+// Sweep implements Backend. It also removes directories in which nothing was.
+func (d *Dir) Sweep(ctx context.Context, olderThan time.Duration, inUse InUse) (removed int, err error) {
+	k := newKeeper(olderThan, inUse)
 	var dirs []string // which nothing was put into since
 	err = fs.WalkDir(d.root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
 		switch {
@@ -162,13 +195,13 @@ func (d *Dir) Sweep(ctx context.Context, olderThan time.Duration) (removed int, 
 		case err != nil:
 			return err
 		case e.IsDir():
-			if old, err := isOld(e, before); err != nil || !old {
+			if old, err := isOld(e, k.before); err != nil || !old {
 				return err
 			}
 			dirs = append(dirs, name)
 			return nil
 		}
-		gone, err := d.sweepFile(name, e, before)
+		gone, err := d.sweepFile(ctx, name, e, k)
 		if gone {
 			removed++
 		}
@@ -185,21 +218,27 @@ func (d *Dir) Sweep(ctx context.Context, olderThan time.Duration) (removed int, 
 	return removed, nil
 }
 
-// sweepFile removes an object that is old enough. Files that are not ours stay.
-func (d *Dir) sweepFile(name string, e fs.DirEntry, before time.Time) (gone bool, err error) {
-	base := path.Base(name)
-	if !objectName.MatchString(base) && !strings.HasPrefix(base, tempPrefix) {
+// sweepFile removes an object that nobody needs, or what a crashed Put has left
+// behind. It reports whether an object is gone. Files that are not ours stay.
+func (d *Dir) sweepFile(ctx context.Context, name string, e fs.DirEntry, k *keeper) (gone bool, err error) {
+	info, err := e.Info()
+	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	old, err := isOld(e, before)
-	if err != nil || !old {
+	if err != nil {
 		return false, err
+	}
+	temp := strings.HasPrefix(path.Base(name), tempPrefix) && time.Since(info.ModTime()) > tempAge
+	if !temp {
+		if ok, err := k.removes(ctx, name, info.ModTime()); err != nil || !ok {
+			return false, err
+		}
 	}
 	err = d.root.Remove(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	return err == nil, err
+	return err == nil && !temp, err
 }
 
 // isOld reports whether an entry was last changed before a moment. What is gone
@@ -213,63 +252,4 @@ func isOld(e fs.DirEntry, before time.Time) (bool, error) {
 		return false, err
 	}
 	return info.ModTime().Before(before), nil
-}
-
-// tempPrefix begins the name of an object that is being written.
-const tempPrefix = ".put-"
-
-// objectName is the checksum of an object's content and what tells it from
-// others of the same content.
-var objectName = regexp.MustCompile(`^([0-9a-f]{64})-[0-9a-f]{16}$`)
-
-// parseRef returns the checksum that a reference holds.
-func parseRef(ref string) (sum string, err error) {
-	m := objectName.FindStringSubmatch(path.Base(ref))
-	if m == nil || !filepath.IsLocal(ref) || path.Clean(ref) != ref {
-		return "", fmt.Errorf("%q is not the reference of a blob", ref)
-	}
-	return m[1], nil
-}
-
-// directory is the prefix as a path that stays in the store: what is not a
-// letter, a digit or one of ._- in it is written as %XX, and so is a dot at the
-// beginning of a name.
-func directory(prefix string) string {
-	var names []string
-	for name := range strings.SplitSeq(prefix, "/") {
-		if name != "" {
-			names = append(names, fileName(name))
-		}
-	}
-	return path.Join(append([]string{"."}, names...)...)
-}
-
-func fileName(name string) string {
-	var b strings.Builder
-	for i := range len(name) {
-		c := name[i]
-		plain := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-'
-		if plain || c == '.' && i > 0 {
-			b.WriteByte(c)
-			continue
-		}
-		fmt.Fprintf(&b, "%%%02X", c)
-	}
-	const longest = 180 // file systems end at 255
-	if b.Len() <= longest {
-		return b.String()
-	}
-	return b.String()[:longest-32] + checksum([]byte(name))[:32]
-}
-
-func checksum(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
-}
-
-// token is what nobody else comes up with.
-func token() string {
-	b := make([]byte, 8)
-	_, _ = rand.Read(b) // never fails
-	return hex.EncodeToString(b)
 }
