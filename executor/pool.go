@@ -226,7 +226,8 @@ func (p *Pool) Stats() Stats { return p.gate.stats() }
 // The error is a drakkar.TaskError when the task failed; it holds the result
 // as far as there is one. Any other error is not the task's fault: the cause
 // of ctx's cancellation, or ErrStopped. The program was ended then, and what
-// is left of its result is returned.
+// is left of its result is returned. In between is *HostError: this host could
+// not start the program now, and it wraps the drakkar.TaskError for that.
 //
 // A function in Execute holds its slot, and Run, until it returns, however
 // late.

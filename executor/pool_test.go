@@ -3,11 +3,14 @@ package executor
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -98,6 +101,7 @@ func TestRun_CannotStart(t *testing.T) {
 	noFormat := filepath.Join(dir, "noformat")
 	require.NoError(t, os.WriteFile(noFormat, []byte("echo x\n"), 0o700))
 
+	missing := map[string]bool{"Missing": true, "NotInPath": true, "NoInterpreter": true, "MissingDir": true}
 	for _, tt := range []struct {
 		name string
 		task drakkar.Task
@@ -125,6 +129,10 @@ func TestRun_CannotStart(t *testing.T) {
 
 			tt.task.ID = "t"
 			failed := b.fail(t, drakkar.TaskStart, Job{Task: tt.task, Attempt: 1})
+			_, err := b.pool.Run(t.Context(), Job{Task: tt.task, Attempt: 1})
+			host, elsewhere := errors.AsType[*HostError](err)
+			require.Equal(t, missing[tt.name], elsewhere, "what another host would refuse too is the task's failure")
+			require.Equal(t, elsewhere, elsewhere && host.Missing)
 			require.Contains(t, failed.Message, tt.says)
 			require.Equal(t, -1, failed.Result.ExitCode)
 			require.Zero(t, failed.Result.PID)
@@ -149,6 +157,59 @@ func TestRun_TextFileBusy(t *testing.T) {
 
 	time.AfterFunc(50*time.Millisecond, func() { _ = f.Close() })
 	b.run(t, drakkar.Task{ID: "t", Binary: path})
+}
+
+// A program that stays open for writing is not the task's fault: the attempt
+// was not made.
+func TestRun_TextFileStaysBusy(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t, nil)
+	path := filepath.Join(t.TempDir(), "prog")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o700)
+	require.NoError(t, err)
+	defer f.Close()
+
+	res, err := b.pool.Run(t.Context(), Job{Task: drakkar.Task{ID: "t", Binary: path}, Attempt: 1})
+	host, ok := errors.AsType[*HostError](err)
+	require.True(t, ok, "%v", err)
+	require.False(t, host.Missing)
+	require.Equal(t, drakkar.TaskStart, host.Kind)
+	require.ErrorContains(t, err, "text file busy")
+	require.Equal(t, res, host.Result)
+	require.GreaterOrEqual(t, res.Duration, 600*time.Millisecond, "it was tried again first")
+
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(20*time.Millisecond, func() { cancel(errAway) })
+	_, err = b.pool.Run(ctx, Job{Task: drakkar.Task{ID: "t", Binary: path}})
+	require.Equal(t, errAway, err, "who stops is not kept waiting")
+}
+
+// What a start's error says about whose fault it is.
+func TestStartFailed(t *testing.T) {
+	t.Parallel()
+
+	const task, short, missing = "task", "short", "missing"
+	for cause, want := range map[error]string{
+		syscall.EAGAIN: short, syscall.ENOMEM: short, syscall.EMFILE: short, syscall.ENFILE: short, syscall.ETXTBSY: short,
+		syscall.EIO: short, syscall.ESTALE: short,
+		syscall.ENOENT: missing, exec.ErrNotFound: missing,
+		syscall.E2BIG: task, syscall.ENOEXEC: task, syscall.EACCES: task, syscall.EPERM: task, syscall.EINVAL: task,
+		syscall.ENAMETOOLONG: task, syscall.ELOOP: task, syscall.ENOTDIR: task,
+	} {
+		cause = explainStart(&fs.PathError{Op: "fork/exec", Path: "prog", Err: cause}, drakkar.Task{}, "prog")
+		err := startFailed(drakkar.Result{Attempt: 3}, cause)
+		got := task
+		if host, ok := errors.AsType[*HostError](err); ok && host.Missing {
+			got = missing
+		} else if ok {
+			got = short
+		}
+		require.Equal(t, want, got, "%v", cause)
+		failed, ok := errors.AsType[drakkar.TaskError](err)
+		require.True(t, ok, "a failure to those who do not tell apart")
+		require.Equal(t, drakkar.TaskError{Kind: drakkar.TaskStart, Message: cause.Error(), Result: drakkar.Result{Attempt: 3}}, failed)
+	}
 }
 
 func TestRun_BinaryOfTaskWins(t *testing.T) {

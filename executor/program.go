@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os/exec"
 	"syscall"
 	"time"
@@ -43,7 +44,7 @@ func (p *Pool) runProgram(ctx context.Context, life *lifetime, j Job) (drakkar.R
 		if passing(err) && ctx.Err() != nil {
 			return p.interrupted(ctx, res)
 		}
-		return res, drakkar.TaskError{Kind: drakkar.TaskStart, Message: err.Error(), Result: res}
+		return res, startFailed(res, err)
 	}
 	err = prog.wait(ctx)
 	prog.fill(&res)
@@ -52,6 +53,16 @@ func (p *Pool) runProgram(ctx context.Context, life *lifetime, j Job) (drakkar.R
 		return p.interrupted(ctx, res)
 	}
 	return outcome(prog, res, err)
+}
+
+// startFailed is the error of a program that could not be started.
+func startFailed(res drakkar.Result, err error) error {
+	failed := drakkar.TaskError{Kind: drakkar.TaskStart, Message: err.Error(), Result: res}
+	missing := errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound)
+	if missing || passing(err) {
+		return &HostError{TaskError: failed, Missing: missing}
+	}
+	return failed
 }
 
 // interrupted is the end of an attempt whose context has ended.

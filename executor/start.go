@@ -23,7 +23,25 @@ const (
 	startPause = 10 * time.Millisecond
 )
 
-// start starts the task's program. Its error is a message for people.
+// HostError is what Run returns for a program that could not be started for a
+// reason which lies with this host and this moment, not with the task: the
+// attempt was not made. It wraps a drakkar.TaskError of kind TaskStart, for
+// those who take it for a failure all the same.
+type HostError struct {
+	drakkar.TaskError
+
+	// Missing says that the program, its interpreter or the working directory
+	// is not there: another host may have it. Otherwise the system was short of
+	// something, or the program's file was open for writing, for longer than
+	// the pool tries by itself, which is 630 ms.
+	Missing bool
+}
+
+// Unwrap returns the failure.
+func (e *HostError) Unwrap() error { return e.TaskError }
+
+// start starts the task's program. Its error is a message for people, and wraps
+// the cause.
 func (p *Pool) start(ctx context.Context, life *lifetime, t drakkar.Task, run uint64) (*program, error) {
 	binary := cmp.Or(t.Binary, p.cfg.BinaryPath)
 	if err := checkTask(t, binary); err != nil {
@@ -71,10 +89,10 @@ func checkTask(t drakkar.Task, binary string) error {
 
 // passing reports whether a start that failed may succeed in a moment: the
 // file is still open for writing, perhaps by a fork of ours that has not called
-// exec yet, or the system is short of something.
+// exec yet, the system is short of something, or a file system is away.
 func passing(err error) bool {
 	for _, target := range []error{
-		syscall.ETXTBSY, syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE,
+		syscall.ETXTBSY, syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, syscall.EIO, syscall.ESTALE,
 	} {
 		if errors.Is(err, target) {
 			return true
