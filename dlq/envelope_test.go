@@ -37,7 +37,7 @@ var genTime = rapid.Custom(func(t *rapid.T) time.Time {
 var genHeaders = rapid.Custom(func(t *rapid.T) []drakkar.Header {
 	var hs []drakkar.Header
 	for range rapid.IntRange(0, 3).Draw(t, "headers") {
-		hs = append(hs, drakkar.Header{Key: rapid.String().Draw(t, "header"), Value: genBytes.Draw(t, "header's value")})
+		hs = append(hs, drakkar.Header{Key: string(genBytes.Draw(t, "header")), Value: genBytes.Draw(t, "header's value")})
 	}
 	return hs
 })

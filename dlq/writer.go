@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	ckafka "github.com/confluentinc/confluent-kafka-go/v2/kafka"
 
@@ -45,27 +46,49 @@ type Writer interface {
 
 var _ Writer = (*KafkaWriter)(nil)
 
-// KafkaWriter writes dead letters to a Kafka topic.
+// KafkaWriter writes dead letters to a Kafka topic, or to one for each source
+// topic.
 type KafkaWriter struct {
-	topic string
+	topic string // of all letters; empty when each goes to that of its source
+	check bool   // a topic is known that can be asked for
 	sink  *kafka.Sink
 }
 
-// Topic is the topic that the settings mean.
+// Topic is the topic of all dead letters. It is empty when there are several
+// source topics and cfg names none: then each letter goes to the topic of its
+// own source, see [config.DLQ.TopicOf].
 func Topic(cfg config.DLQ, source config.Kafka) string {
-	return cmp.Or(cfg.Topic, source.SourceTopic+"_dlq")
+	if cfg.Topic != "" {
+		return cfg.Topic
+	}
+	if topics := source.Topics(); len(topics) == 1 && !source.HasPattern() {
+		return cfg.TopicOf(topics[0])
+	}
+	return ""
+}
+
+// checked is a topic that dead letters may go to and whose name is known.
+func checked(cfg config.DLQ, source config.Kafka) (topic string, ok bool) {
+	for _, name := range source.Topics() {
+		if !strings.HasPrefix(name, "^") {
+			return cfg.TopicOf(name), true
+		}
+	}
+	return cfg.TopicOf("source"), cfg.Topic != ""
 }
 
 // NewKafkaWriter makes a writer. Brokers and their security are those of the
 // source unless cfg names brokers of its own.
 func NewKafkaWriter(cfg config.DLQ, source config.Kafka) (*KafkaWriter, error) {
 	w := &KafkaWriter{topic: Topic(cfg, source)}
+	var topic string
+	topic, w.check = checked(cfg, source)
 	brokers, security := source.Brokers, source.Security
 	if cfg.Brokers != "" {
 		brokers, security = cfg.Brokers, cfg.Security
 	}
 	sink, err := kafka.New("dlq", config.KafkaSink{
-		Topic: w.topic, Brokers: brokers, Security: security, Compression: "lz4",
+		Topic: topic, Brokers: brokers, Security: security, Compression: "lz4",
 	}, source)
 	if err != nil {
 		return nil, fmt.Errorf("making the dead letter queue's producer: %w", err)
@@ -100,16 +123,23 @@ func (w *KafkaWriter) Write(ctx context.Context, letters []Envelope) error {
 		return nil
 	}
 	slices.SortFunc(failures, func(a, b sinks.Failure) int { return cmp.Compare(a.Index, b.Index) })
-	return fmt.Errorf("writing to the dead letter queue %s: %w", w.topic, &sinks.DeliverError{Failures: failures})
+	return fmt.Errorf("writing to the dead letter queue %s: %w", w.name(), &sinks.DeliverError{Failures: failures})
 }
 
-// Check implements Writer.
+// Check implements Writer. Of several topics it asks for one, and for none when
+// no name of a source topic is known.
 func (w *KafkaWriter) Check(ctx context.Context) error {
+	if !w.check {
+		return nil
+	}
 	if err := w.sink.Check(ctx); err != nil {
-		return fmt.Errorf("checking the dead letter queue %s: %w", w.topic, err)
+		return fmt.Errorf("checking the dead letter queue %s: %w", w.name(), err)
 	}
 	return nil
 }
+
+// name is the queue in words.
+func (w *KafkaWriter) name() string { return cmp.Or(w.topic, "of each source topic") }
 
 // Close implements Writer.
 func (w *KafkaWriter) Close(ctx context.Context) error { return w.sink.Close(ctx) }
@@ -124,6 +154,9 @@ func (w *KafkaWriter) writeOnce(ctx context.Context, letters []Envelope, which [
 		if err != nil { // with less in it, it can be encoded
 			tooLarge = append(tooLarge, sinks.Failure{Index: i, Err: err})
 			continue
+		}
+		if w.topic == "" {
+			p.Topic = config.DLQ{}.TopicOf(letters[i].Source.Topic)
 		}
 		batch = append(batch, p)
 		sent = append(sent, i)

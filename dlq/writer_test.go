@@ -200,6 +200,23 @@ func TestKafkaWriter(t *testing.T) {
 		b.letters(t, 1)
 	})
 
+	t.Run("EachSourceTopicHasItsOwn", func(t *testing.T) {
+		t.Parallel()
+
+		b := setupWriter(t, kfake.SeedTopics(1, "returns_dlq"))
+		for _, source := range []string{"^(orders|returns)$", "returns,orders"} {
+			w, err := dlq.NewKafkaWriter(config.DLQ{}, config.Kafka{Brokers: b.brokers, SourceTopic: source})
+			require.NoError(t, err)
+			defer func() { _ = w.Close(t.Context()) }()
+			require.NoError(t, w.Check(t.Context()))
+			other := letter()
+			other.Source.Topic = "returns"
+			require.NoError(t, w.Write(t.Context(), []dlq.Envelope{other}))
+		}
+		require.NoError(t, b.writer.Write(t.Context(), []dlq.Envelope{letter()}))
+		b.letters(t, 1)
+	})
+
 	t.Run("BrokersAway", func(t *testing.T) {
 		t.Parallel()
 
@@ -221,4 +238,8 @@ func TestTopic(t *testing.T) {
 	source := config.Kafka{SourceTopic: "orders"}
 	require.Equal(t, "orders_dlq", dlq.Topic(config.DLQ{}, source))
 	require.Equal(t, "dead", dlq.Topic(config.DLQ{Topic: "dead"}, source))
+	for _, several := range []string{"orders,returns", "^orders.*"} {
+		require.Empty(t, dlq.Topic(config.DLQ{}, config.Kafka{SourceTopic: several}))
+		require.Equal(t, "dead", dlq.Topic(config.DLQ{Topic: "dead"}, config.Kafka{SourceTopic: several}))
+	}
 }

@@ -54,7 +54,7 @@ func (o Origin) source() drakkar.Source {
 
 // Encode turns what a hook returned into payloads that can be delivered:
 // routed to an instance, encoded, and with ids which count through the result
-// in the order kafka, postgres, mongo, http, redis, filesystem.
+// in the order kafka, postgres, mongo, http, redis, filesystem, custom.
 //
 // []byte, [drakkar.Bytes] and json.RawMessage are delivered as they are,
 // anything else as JSON in which <, > and & stay themselves. A nil Data, or a
@@ -110,13 +110,16 @@ func drafts(r drakkar.CollectResult) []draft {
 		add(Mongo, i, p.Sink, p.Data, Payload{Target: p.Collection})
 	}
 	for i, p := range r.HTTP {
-		add(HTTP, i, p.Sink, p.Data, Payload{})
+		add(HTTP, i, p.Sink, p.Data, Payload{Headers: slices.Clone(p.Headers)})
 	}
 	for i, p := range r.Redis {
 		add(Redis, i, p.Sink, p.Data, Payload{Key: drakkar.Bytes(p.Key), TTL: p.TTL})
 	}
 	for i, p := range r.Files {
 		add(Filesystem, i, p.Sink, p.Data, Payload{Target: p.Path})
+	}
+	for i, p := range r.Custom {
+		add(Custom, i, p.Sink, p.Data, Payload{Key: p.Key, Target: p.Target, Headers: slices.Clone(p.Headers)})
 	}
 	return ds
 }

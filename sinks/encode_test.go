@@ -16,7 +16,7 @@ import (
 	"github.com/drakkar-go/drakkar/sinks/sinkstest"
 )
 
-var allTypes = []sinks.Type{sinks.Kafka, sinks.Postgres, sinks.Mongo, sinks.HTTP, sinks.Redis, sinks.Filesystem}
+var allTypes = []sinks.Type{sinks.Kafka, sinks.Postgres, sinks.Mongo, sinks.HTTP, sinks.Redis, sinks.Filesystem, sinks.Custom}
 
 func oneOfEach(t *testing.T) *sinks.Set {
 	t.Helper()
@@ -44,7 +44,8 @@ func TestSet_Encode(t *testing.T) {
 		payloads, err := oneOfEach(t).Encode(origin, drakkar.CollectResult{
 			Files:    []drakkar.FilePayload{{Data: object, Path: "x.jsonl"}},
 			Redis:    []drakkar.RedisPayload{{Data: object, Key: "k", TTL: time.Minute}},
-			HTTP:     []drakkar.HTTPPayload{{Data: object}},
+			Custom:   []drakkar.CustomPayload{{Data: object, Key: []byte("k"), Target: "t", Headers: headers}},
+			HTTP:     []drakkar.HTTPPayload{{Data: object, Headers: headers}},
 			Mongo:    []drakkar.MongoPayload{{Data: object, Collection: "c"}},
 			Postgres: []drakkar.PostgresPayload{{Data: object, Table: "s.t"}},
 			Kafka: []drakkar.KafkaPayload{
@@ -59,9 +60,10 @@ func TestSet_Encode(t *testing.T) {
 			{To: ref(sinks.Kafka, "main")},
 			{To: ref(sinks.Postgres, "main"), Target: "s.t"},
 			{To: ref(sinks.Mongo, "main"), Target: "c"},
-			{To: ref(sinks.HTTP, "main")},
+			{To: ref(sinks.HTTP, "main"), Headers: headers},
 			{To: ref(sinks.Redis, "main"), Key: drakkar.Bytes("k"), TTL: time.Minute},
 			{To: ref(sinks.Filesystem, "main"), Target: "x.jsonl"},
+			{To: ref(sinks.Custom, "main"), Key: drakkar.Bytes("k"), Target: "t", Headers: headers},
 		}
 		for i := range want {
 			want[i].ID = "orders~ab12/3/100/t2/" + string(rune('0'+i))

@@ -24,6 +24,8 @@ const (
 	HTTP       Type = "http"
 	Redis      Type = "redis"
 	Filesystem Type = "filesystem"
+	// Custom is every sink that an author brings along.
+	Custom Type = "custom"
 )
 
 // Ref names a configured instance of a sink.
@@ -51,16 +53,20 @@ type Payload struct {
 	// Source is where the payload came from.
 	Source drakkar.Source `json:"source"`
 
-	// Key is the record's key (kafka) or the key without its prefix (redis).
+	// Key is the record's key (kafka, custom) or the key without its prefix
+	// (redis).
 	Key drakkar.Bytes `json:"key,omitzero"`
 
-	// Topic, Partition and Headers are of kafka payloads. An empty topic is
-	// the sink's own.
-	Topic     string           `json:"topic,omitempty"`
-	Partition *int32           `json:"partition,omitempty"`
-	Headers   []drakkar.Header `json:"headers,omitempty"`
+	// Topic and Partition are of kafka payloads. An empty topic is the sink's
+	// own.
+	Topic     string `json:"topic,omitempty"`
+	Partition *int32 `json:"partition,omitempty"`
 
-	// Target is the table, collection or path.
+	// Headers are of kafka, http and custom payloads.
+	Headers []drakkar.Header `json:"headers,omitempty"`
+
+	// Target is the table, collection or path, or what a custom sink takes it
+	// for.
 	Target string `json:"target,omitempty"`
 
 	// TTL is of redis payloads; 0 never expires.

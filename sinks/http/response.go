@@ -1,0 +1,109 @@
+package http
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/drakkar-go/drakkar"
+	"github.com/drakkar-go/drakkar/sinks"
+)
+
+const (
+	// headBytes is how much of an answer an error shows.
+	headBytes = 512
+
+	// drainBytes is how much of an answer is read, so that the connection can
+	// be used again. One that says more is given up.
+	drainBytes = 64 << 10
+
+	// maxRetryAfter bounds what a server can ask for.
+	maxRetryAfter = time.Hour
+)
+
+// ofContent are answers that speak about what was sent.
+var ofContent = []int{
+	http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity,
+}
+
+// judge reads the answer. Its body is read also when it says yes: a server that
+// dies while it answers may not have kept what it was given.
+func (s *Sink) judge(ctx context.Context, res *http.Response, own []drakkar.Header) *sinks.Failure {
+	secrets := with(s.secrets, own)
+	margin := secrets.Longest()
+	head, err := io.ReadAll(io.LimitReader(res.Body, int64(headBytes+margin)))
+	whole := len(head) < headBytes+margin
+	if err == nil && !whole {
+		_, err = io.Copy(io.Discard, io.LimitReader(res.Body, drainBytes))
+	}
+	if res.StatusCode/100 == 2 {
+		if err != nil {
+			return s.unanswered(ctx, fmt.Errorf("reading the answer, which began with %s: %w", res.Status, err))
+		}
+		return nil
+	}
+	e := &requestError{
+		text:      s.describe(res, secrets, excerpt(head, whole, secrets)),
+		ofContent: slices.Contains(ofContent, res.StatusCode),
+	}
+	f := &sinks.Failure{Class: classify(res.StatusCode), Err: e}
+	if f.Class == sinks.Transient {
+		f.RetryAfter = retryAfter(res.Header, time.Now())
+		e.halts = f.RetryAfter > 0 || res.StatusCode == http.StatusTooManyRequests
+	}
+	return f
+}
+
+// excerpt is the beginning of an answer without secrets. When more follows, its
+// last bytes may be the beginning of a secret, and are left out.
+func excerpt(head []byte, whole bool, secrets *sinks.Secrets) string {
+	text := secrets.Mask(string(head))
+	if !whole {
+		text = text[:max(0, len(text)-secrets.Longest())]
+	}
+	return text[:min(len(text), headBytes)]
+}
+
+func (s *Sink) describe(res *http.Response, secrets *sinks.Secrets, excerpt string) string {
+	text := s.where() + " answered " + secrets.Mask(res.Status)
+	if location := res.Header.Get("Location"); location != "" && res.StatusCode/100 == 3 {
+		text += ": redirects are not followed, this one leads to " + hostOf(location)
+	}
+	if excerpt != "" {
+		text += fmt.Sprintf(": %q", excerpt)
+	}
+	return text
+}
+
+func classify(code int) sinks.Class {
+	switch {
+	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests, code >= 500:
+		return sinks.Transient
+	}
+	return sinks.Permanent
+}
+
+// retryAfter is how long the server asks to be left alone: seconds or a date,
+// by the server's own clock where it tells. What makes no sense is 0.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	text := strings.TrimSpace(h.Get("Retry-After"))
+	if text == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseUint(text, 10, 64); err == nil {
+		return time.Duration(min(seconds, uint64(maxRetryAfter/time.Second))) * time.Second
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	if sent, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = sent
+	}
+	return min(max(0, at.Sub(now)), maxRetryAfter)
+}

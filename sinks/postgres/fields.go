@@ -1,0 +1,97 @@
+package postgres
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+)
+
+// field is a member of a JSON object. The value is JSON.
+type field struct {
+	name  string
+	value []byte
+}
+
+var errNoObject = errors.New("the value is not a JSON object")
+
+// fields are the members of a JSON object in their order, with the last value
+// of a name that comes twice. The values are parts of the argument.
+func fields(object []byte) ([]field, error) {
+	rest := space(object)
+	if len(rest) == 0 || rest[0] != '{' || !json.Valid(object) {
+		return nil, errNoObject
+	}
+	var out []field
+	for rest = space(rest[1:]); rest[0] != '}'; {
+		n := stringEnd(rest)
+		name, err := unquote(rest[:n])
+		if err != nil {
+			return nil, err
+		}
+		rest = space(space(rest[n:])[1:]) // behind the colon
+		n = valueEnd(rest)
+		out = put(out, field{name, rest[:n]})
+		if rest = space(rest[n:]); rest[0] == ',' {
+			rest = space(rest[1:])
+		}
+	}
+	return out, nil
+}
+
+func put(fs []field, f field) []field {
+	for i := range fs {
+		if fs[i].name == f.name {
+			fs[i].value = f.value
+			return fs
+		}
+	}
+	return append(fs, f)
+}
+
+func space(b []byte) []byte { return bytes.TrimLeft(b, " \t\r\n") }
+
+func unquote(quoted []byte) (name string, err error) {
+	if !bytes.ContainsRune(quoted, '\\') {
+		return string(quoted[1 : len(quoted)-1]), nil
+	}
+	return name, json.Unmarshal(quoted, &name)
+}
+
+// stringEnd is the length of the string that b begins with, quotes included.
+func stringEnd(b []byte) int {
+	i := 1
+	for b[i] != '"' {
+		if b[i] == '\\' {
+			i++
+		}
+		i++
+	}
+	return i + 1
+}
+
+// valueEnd is the length of the value that b begins with.
+func valueEnd(b []byte) int {
+	depth := 0
+	for i := 0; ; i++ {
+		switch b[i] {
+		case '"':
+			if i += stringEnd(b[i:]) - 1; depth == 0 {
+				return i + 1
+			}
+		case '{', '[':
+			depth++
+		case '}', ']':
+			switch depth {
+			case 0: // of the object around
+				return i
+			case 1:
+				return i + 1
+			}
+			depth--
+		case ',', ' ', '\t', '\r', '\n':
+			if depth == 0 {
+				return i
+			}
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package postgres
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/drakkar-go/drakkar/sinks"
+)
+
+// maxName is how long a name may be, in bytes. PostgreSQL cuts longer ones off.
+const maxName = 63
+
+var identifier = regexp.MustCompile(`^[\pL_][\pL\pN_$]*$`)
+
+// row is a payload on its way into its table.
+type row struct {
+	index  int // of the payload in its batch
+	table  string
+	fields []field
+	// object is the row as JSON, with the delivery id in its column.
+	object string
+	// key are the values of the columns that on_conflict looks at; empty when
+	// there are none, or not all of them are in the payload.
+	key string
+}
+
+// row reads a payload. An error means that no table takes it.
+func (s *Sink) row(index int, p sinks.Payload) (row, error) {
+	table, err := tableName(p.Target)
+	if err != nil {
+		return row{}, err
+	}
+	fs, err := fields(p.Value)
+	if err != nil {
+		return row{}, err
+	}
+	object := string(p.Value)
+	if s.idColumn != "" {
+		id := []byte(quoteJSON(p.ID))
+		object = withField(object, s.idName, id, len(fs) == 0)
+		fs = put(fs, field{s.idColumn, id})
+	}
+	if len(fs) == 0 {
+		return row{}, errors.New("the value is a JSON object without fields: a row needs a column")
+	}
+	for _, f := range fs {
+		if err := checkColumn(f.name); err != nil {
+			return row{}, err
+		}
+	}
+	slices.SortFunc(fs, func(a, b field) int { return strings.Compare(a.name, b.name) })
+	return row{index: index, table: table, fields: fs, object: object, key: s.key(fs)}, nil
+}
+
+// withField adds a field behind all others: of those with one name the last one
+// counts. The name is JSON.
+func withField(object, name string, value []byte, empty bool) string {
+	comma := ","
+	if empty {
+		comma = ""
+	}
+	end := strings.LastIndexByte(object, '}')
+	return object[:end] + comma + name + ":" + string(value) + object[end:]
+}
+
+// key joins the values of the columns that make the key.
+func (s *Sink) key(fs []field) string {
+	if len(s.keyColumns) == 0 {
+		return ""
+	}
+	var key strings.Builder
+	for _, column := range s.keyColumns {
+		at, found := slices.BinarySearchFunc(fs, column, func(f field, name string) int {
+			return strings.Compare(f.name, name)
+		})
+		if !found {
+			return ""
+		}
+		key.Write(fs[at].value)
+		key.WriteByte(0) // which JSON cannot hold
+	}
+	return key.String()
+}
+
+// shape tells rows that fit into one statement from others.
+func (r row) shape() string {
+	var shape strings.Builder
+	shape.WriteString(r.table)
+	for _, f := range r.fields {
+		shape.WriteByte(0)
+		shape.WriteString(f.name)
+	}
+	return shape.String()
+}
+
+// tableName quotes the name of a table, which may be qualified by a schema.
+func tableName(name string) (string, error) {
+	parts := strings.Split(name, ".")
+	if name == "" {
+		return "", errors.New("the payload names no table")
+	}
+	if len(parts) > 2 {
+		return "", fmt.Errorf("%q is not the name of a table: use table or schema.table", name)
+	}
+	for _, part := range parts {
+		if !identifier.MatchString(part) || len(part) > maxName {
+			return "", fmt.Errorf("%q is not the name of a table: use table or schema.table, "+
+				"of letters, digits, underscores and dollar signs, each at most %d bytes", name, maxName)
+		}
+	}
+	return pgx.Identifier(parts).Sanitize(), nil
+}
+
+// checkColumn refuses what cannot be the name of a column.
+func checkColumn(name string) error {
+	if name == "" || len(name) > maxName || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
+		return fmt.Errorf("the field %q cannot be a column: use 1 to %d bytes of text", name, maxName)
+	}
+	return nil
+}
+
+// quoteJSON is a name as a JSON string.
+func quoteJSON(name string) string {
+	quoted, _ := json.Marshal(name) // text always has a JSON
+	return string(quoted)
+}

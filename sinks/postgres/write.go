@@ -1,0 +1,97 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/drakkar-go/drakkar/sinks"
+)
+
+// delivery is one batch on its way.
+type delivery struct {
+	sink     *Sink
+	failures []sinks.Failure
+}
+
+// write inserts rows with one statement. When the server refuses a row, it
+// tries the halves, until each refused row stands alone.
+func (d *delivery) write(ctx context.Context, sql string, rows []row) {
+	err := d.sink.insert(ctx, sql, rows)
+	if err == nil {
+		return
+	}
+	v := judge(err)
+	if v == someRow && len(rows) > 1 {
+		half := len(rows) / 2
+		d.write(ctx, sql, rows[:half])
+		d.write(ctx, sql, rows[half:])
+		return
+	}
+	if v == someRow {
+		err = d.sink.blame(ctx, rows[0], err)
+	}
+	err = fmt.Errorf("writing to %s: %w", rows[0].table, explain(ctx, err))
+	for _, r := range rows {
+		d.fail(sinks.Failure{Index: r.index, Class: v.class(), Err: err})
+	}
+}
+
+func (d *delivery) fail(f sinks.Failure) { d.failures = append(d.failures, f) }
+
+func (d *delivery) err() error {
+	if len(d.failures) == 0 {
+		return nil
+	}
+	slices.SortFunc(d.failures, func(a, b sinks.Failure) int { return cmp.Compare(a.Index, b.Index) })
+	return &sinks.DeliverError{Failures: d.failures}
+}
+
+func (s *Sink) insert(ctx context.Context, sql string, rows []row) error {
+	var objects strings.Builder
+	for i, r := range rows {
+		objects.WriteByte("[,"[min(i, 1)])
+		objects.WriteString(r.object)
+	}
+	objects.WriteByte(']')
+	_, err := s.pool.Exec(ctx, sql, objects.String())
+	return err
+}
+
+// blame names the column of a row that the server refused. It asks for each
+// value alone, which writes nothing: the first one with the same complaint is
+// at fault.
+func (s *Sink) blame(ctx context.Context, r row, err error) error {
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return err
+	}
+	if refused.ColumnName != "" {
+		return fmt.Errorf("column %q: %w", refused.ColumnName, err)
+	}
+	if !strings.HasPrefix(refused.Code, "22") {
+		return err
+	}
+	values := &pgx.Batch{}
+	for _, f := range r.fields {
+		values.Queue("SELECT 1 FROM json_populate_record(NULL::"+r.table+", $1::json)",
+			withField("{}", quoteJSON(f.name), f.value, true))
+	}
+	results := s.pool.SendBatch(ctx, values)
+	defer results.Close()
+	for _, f := range r.fields {
+		_, probe := results.Exec()
+		if same, ok := errors.AsType[*pgconn.PgError](probe); ok && same.Message == refused.Message {
+			return fmt.Errorf("column %q: %w", f.name, err)
+		} else if probe != nil {
+			break
+		}
+	}
+	return err
+}
