@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -38,6 +39,10 @@ type Config struct {
 	// Arrange and Collect are auto, local or regular.
 	Arrange string
 	Collect string
+
+	// OrderByKey makes the tasks of messages with the same key run one after
+	// the other.
+	OrderByKey bool
 
 	HookMaxAttempts     int
 	HookInitialInterval time.Duration
@@ -149,11 +154,11 @@ func at(w workflows.WindowRef, offset int64) events.At {
 // prefix is where the objects of a window lie in the blob store.
 func prefix(w workflows.WindowRef) string { return w.WorkflowID() }
 
-// lost makes the error of an object that is gone from the blob store final; the
-// workflow then dead-letters the messages. Any other error passes through, and
-// Temporal repeats the activity.
+// lost makes the error of an object that is gone from the blob store, or
+// damaged there, final; the workflow then dead-letters the messages. Any other
+// error passes through, and Temporal repeats the activity.
 func lost(err error) error {
-	if errors.Is(err, blobs.ErrNotFound) {
+	if blobs.Lost(err) {
 		return temporal.NewNonRetryableApplicationError(errorText(err), workflows.ErrTypeLost, nil)
 	}
 	return err
@@ -186,16 +191,22 @@ func (a *Activities) record(ctx context.Context, w workflows.WindowRef, m workfl
 	return full, nil // its key and headers may not have travelled either
 }
 
-// beat sends heartbeats until stop is called, so that a worker's death is
-// noticed. Local activities have none: they die with their workflow task.
-func (a *Activities) beat(ctx context.Context) (stop func()) {
+// beat sends heartbeats with the state until stop is called, so that a worker's
+// death is noticed. Local activities have none: they die with their workflow
+// task. Stop may be called twice.
+func (a *Activities) beat(ctx context.Context, state ...any) (stop func()) {
 	if activity.GetInfo(ctx).IsLocalActivity {
 		return func() {}
 	}
+	return ticking(ctx, a.cfg.HeartbeatTimeout/3, func() { activity.RecordHeartbeat(ctx, state...) })
+}
+
+// ticking calls f every so often until stop is called or ctx ends.
+func ticking(ctx context.Context, every time.Duration, f func()) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		tick := time.NewTicker(a.cfg.HeartbeatTimeout / 3)
+		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
 			select {
@@ -204,9 +215,9 @@ func (a *Activities) beat(ctx context.Context) (stop func()) {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				activity.RecordHeartbeat(ctx)
+				f()
 			}
 		}
 	}()
-	return func() { close(done); <-ended }
+	return sync.OnceFunc(func() { close(done); <-ended })
 }

@@ -9,7 +9,9 @@ import (
 	"strconv"
 	"time"
 
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
+	"go.uber.org/zap"
 
 	"github.com/drakkar-go/drakkar"
 	"github.com/drakkar-go/drakkar/blobs"
@@ -19,7 +21,12 @@ import (
 
 // Arrange decodes messages, calls the handler, and cuts its tasks into batches.
 func (a *Activities) Arrange(ctx context.Context, in workflows.ArrangeInput) (workflows.Plan, error) {
-	defer a.beat(ctx)()
+	attempts := in.Attempts
+	if err := resumed(ctx, &attempts); err != nil {
+		return workflows.Plan{}, err
+	}
+	stop := a.beat(ctx, attempts)
+	defer stop()
 	var plan workflows.Plan
 	msgs, letters, err := a.parse(ctx, in)
 	if err != nil {
@@ -27,19 +34,136 @@ func (a *Activities) Arrange(ctx context.Context, in workflows.ArrangeInput) (wo
 	}
 	var tasks []drakkar.Task
 	if len(msgs) > 0 {
-		if tasks, err = a.arrange(ctx, in, msgs); err != nil {
+		var bad []workflows.Letter
+		tasks, bad, err = a.arrangeOrRepeat(ctx, in, msgs, arranging{attempts: attempts, stop: stop})
+		if err != nil {
 			return plan, err
 		}
+		letters = append(letters, bad...)
 	}
-	plan.Tasks = len(tasks)
-	for _, l := range letters {
-		plan.LetterOffsets = append(plan.LetterOffsets, l.Offset)
+	return a.plan(ctx, in.Window, planned{tasks: tasks, letters: letters, keys: a.keys(msgs)})
+}
+
+// arranging is how often the hook was called for the messages before, and what
+// ends the heartbeats.
+type arranging struct {
+	attempts int
+	stop     func()
+}
+
+// arrangeOrRepeat calls the hook. Its error comes back from a local activity; a
+// regular one is repeated until the attempts are used up, and then isolates the
+// messages that cannot be arranged.
+func (a *Activities) arrangeOrRepeat(
+	ctx context.Context, in workflows.ArrangeInput, msgs []drakkar.Parsed, state arranging,
+) ([]drakkar.Task, []workflows.Letter, error) {
+	in.Retry.MaxAttempts = max(1, in.Retry.MaxAttempts)
+	local := activity.GetInfo(ctx).IsLocalActivity
+	if !local && state.attempts >= in.Retry.MaxAttempts {
+		return a.isolate(ctx, in, msgs, state.attempts)
 	}
-	if plan.Letters, err = blobs.Pack(ctx, a.Blobs, prefix(in.Window), in.Window.InlineLimit, letters); err != nil {
+	tasks, err := a.arrange(ctx, in, msgs)
+	switch {
+	case err == nil:
+		return tasks, nil, nil
+	case local:
+		return nil, nil, hookFailed(err)
+	case ctx.Err() != nil:
+		return nil, nil, context.Cause(ctx)
+	}
+	state.attempts++
+	if state.attempts < in.Retry.MaxAttempts {
+		state.stop()
+		return nil, nil, repeat(ctx, err, grow(in.Retry.InitialInterval, in.Retry.MaxInterval, state.attempts), state.attempts)
+	}
+	if len(msgs) == 1 {
+		return nil, []workflows.Letter{arrangeLetter(msgs[0], err, state.attempts)}, nil
+	}
+	return a.isolate(ctx, in, msgs, state.attempts)
+}
+
+func arrangeLetter(m drakkar.Parsed, err error, attempts int) workflows.Letter {
+	l := letter(m.Record.Offset, workflows.ClassArrange, err)
+	l.Stage, l.Attempts = "arrange", attempts
+	return l
+}
+
+// isolate splits messages in halves until those that cannot be arranged stand
+// alone, and makes letters of them. A half is tried once and a single message
+// twice, since the whole was given all of its attempts before.
+func (a *Activities) isolate(
+	ctx context.Context, in workflows.ArrangeInput, msgs []drakkar.Parsed, attempts int,
+) (tasks []drakkar.Task, letters []workflows.Letter, err error) {
+	if len(msgs) == 1 {
+		for range min(2, in.Retry.MaxAttempts) {
+			if tasks, err = a.arrange(ctx, in, msgs); err == nil {
+				return tasks, nil, nil
+			}
+			if ctx.Err() != nil {
+				return nil, nil, context.Cause(ctx)
+			}
+			attempts++
+		}
+		return nil, []workflows.Letter{arrangeLetter(msgs[0], err, attempts)}, nil
+	}
+	half := len(msgs) / 2
+	for _, part := range [][]drakkar.Parsed{msgs[:half], msgs[half:]} {
+		var some []drakkar.Task
+		var bad []workflows.Letter
+		if len(part) > 1 {
+			some, err = a.arrange(ctx, in, part)
+		}
+		if len(part) == 1 || err != nil {
+			some, bad, err = a.isolate(ctx, in, part, attempts)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		tasks, letters = append(tasks, some...), append(letters, bad...)
+	}
+	return tasks, letters, nil
+}
+
+// planned is what Arrange made of messages, and the keys of the messages when
+// they matter.
+type planned struct {
+	tasks   []drakkar.Task
+	letters []workflows.Letter
+	keys    map[int64]string
+}
+
+// plan packs what Arrange made.
+func (a *Activities) plan(ctx context.Context, w workflows.WindowRef, p planned) (plan workflows.Plan, err error) {
+	plan.Tasks = len(p.tasks)
+	plan.LetterOffsets = letterOffsets(p.letters)
+	if plan.Letters, err = blobs.Pack(ctx, a.Blobs, prefix(w), w.InlineLimit, p.letters); err != nil {
 		return plan, err
 	}
-	plan.Batches, err = a.batches(ctx, in.Window, specs(tasks))
+	plan.Batches, err = a.batches(ctx, w, lanes(specs(p.tasks), p.keys))
 	return plan, err
+}
+
+// letterOffsets are the messages that the letters are about.
+func letterOffsets(letters []workflows.Letter) []workflows.Range {
+	var out []int64
+	for _, l := range letters {
+		out = append(out, offsetsOf(l)...)
+	}
+	return workflows.Ranges(out)
+}
+
+// offsetsOf are the messages of a letter.
+func offsetsOf(l workflows.Letter) []int64 {
+	if len(l.Each) == 0 {
+		return []int64{l.Offset}
+	}
+	var out []int64
+	for _, r := range l.Each {
+		for o := r.First; o <= r.Last; o++ {
+			out = append(out, o)
+		}
+	}
+	return out
 }
 
 // parse decodes the messages. Those that cannot be decoded become letters, or
@@ -59,6 +183,8 @@ func (a *Activities) parse(ctx context.Context, in workflows.ArrangeInput) (msgs
 			msgs = append(msgs, p)
 			continue
 		}
+		p.Err = frozen(p.Err)
+		a.logPanic("deserialize", p.Err)
 		a.Events.Record(events.ParseFailed{At: at(in.Window, m.Offset), Policy: a.cfg.OnParseError, Err: p.Err})
 		switch a.cfg.OnParseError {
 		case "pass":
@@ -102,7 +228,7 @@ func (a *Activities) arrange(ctx context.Context, in workflows.ArrangeInput, msg
 	took := time.Since(began)
 	a.arrangeTime.observe(took)
 	if err != nil {
-		return nil, hookFailed(err)
+		return nil, err
 	}
 	e := events.Arranged{
 		At: at(in.Window, first), Workflow: in.Window.WorkflowID(),
@@ -119,7 +245,8 @@ func (a *Activities) arrange(ctx context.Context, in workflows.ArrangeInput, msg
 	return tasks, nil
 }
 
-// pending asks the open windows of the partition for their tasks.
+// pending asks the open windows of the partition for their tasks. What a window
+// has no room to tell is logged with its number.
 func (a *Activities) pending(ctx context.Context, open []string) ([]drakkar.Task, error) {
 	var out []drakkar.Task
 	for _, id := range open {
@@ -127,12 +254,24 @@ func (a *Activities) pending(ctx context.Context, open []string) ([]drakkar.Task
 		if err != nil {
 			return nil, fmt.Errorf("asking window %s for its pending tasks: %w", id, err)
 		}
-		specs, err := unpackAll(ctx, a.Blobs, lists)
+		told, leftOut := lists[:0], 0
+		for _, l := range lists {
+			if l.Len > 0 && l.Ref == "" && len(l.Items) == 0 {
+				leftOut += l.Len
+				continue
+			}
+			told = append(told, l)
+		}
+		specs, err := unpackAll(ctx, a.Blobs, told)
 		if err != nil {
 			return nil, err
 		}
 		for _, s := range specs {
 			out = append(out, s.Task)
+		}
+		if leftOut > 0 {
+			a.Log.Warn("a window has more pending tasks than it can tell: some are left out",
+				zap.String("window", id), zap.Int("told", len(specs)), zap.Int("left_out", leftOut))
 		}
 	}
 	return out, nil
@@ -155,7 +294,7 @@ func specs(tasks []drakkar.Task) []workflows.TaskSpec {
 func (a *Activities) batches(ctx context.Context, w workflows.WindowRef, specs []workflows.TaskSpec) ([]workflows.Batch, error) {
 	room := w.InlineLimit
 	var out []workflows.Batch
-	for _, part := range cut(specs, a.taskTime.value()) {
+	for _, part := range cutWithin(specs, a.taskTime.value(), maxBatches) {
 		b, err := a.batch(ctx, w, part, room)
 		if err != nil {
 			return nil, err
@@ -184,7 +323,7 @@ func (a *Activities) priority(specs []workflows.TaskSpec) int {
 	for i, s := range specs {
 		p, err := a.Pipeline.Priority(s.Task)
 		if err != nil {
-			a.Events.Record(events.HookRan{Hook: "task_priority", TaskID: s.ID, Err: err})
+			a.Events.Record(events.HookRan{Hook: "task_priority", TaskID: s.ID, Err: frozen(err)})
 		}
 		if i == 0 || p < lowest {
 			lowest = p

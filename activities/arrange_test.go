@@ -39,7 +39,7 @@ func TestArrange(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 3, plan.Tasks)
 		require.Len(t, plan.Batches, 1)
-		require.Equal(t, []workflows.Count{{Offset: 100, N: 2}, {Offset: 101, N: 2}}, plan.Batches[0].Counts)
+		require.Equal(t, workflows.Counts{count(100, 101, 2)}, plan.Batches[0].Counts)
 		specs := plan.Batches[0].Tasks.Items
 		require.Equal(t, []string{"0", "1", "0"}, []string{specs[0].Index, specs[1].Index, specs[2].Index})
 		require.Equal(t, []int64{100, 101}, specs[1].SourceOffsets)
@@ -76,7 +76,7 @@ func TestArrange(t *testing.T) {
 		})
 		require.NoError(t, err)
 		require.Equal(t, 1, plan.Tasks)
-		require.Equal(t, []int64{101}, plan.LetterOffsets)
+		require.Equal(t, []workflows.Range{{First: 101, Last: 101}}, plan.LetterOffsets)
 		require.Equal(t, workflows.ClassUnreadable, plan.Letters.Items[0].Class)
 	})
 
@@ -101,7 +101,7 @@ func TestArrange(t *testing.T) {
 
 			b := setup(t, options{})
 			b.handler.arrange = tt.arrange
-			_, err := run[workflows.Plan](t, b, b.acts.Arrange, workflows.ArrangeInput{Window: ref(), Messages: messages("x")})
+			_, err := runLocal[workflows.Plan](t, b, b.acts.Arrange, workflows.ArrangeInput{Window: ref(), Messages: messages("x")})
 			require.Equal(t, workflows.ErrTypeHook, errorType(t, err))
 			require.ErrorContains(t, err, tt.want)
 			require.Error(t, eventsOf[events.HookRan](b)[0].Err)
@@ -137,7 +137,7 @@ func TestArrangeParse(t *testing.T) {
 			}
 			require.NoError(t, err)
 			require.Equal(t, tt.tasks, plan.Tasks)
-			require.Equal(t, tt.letters, plan.LetterOffsets)
+			require.Equal(t, workflows.Ranges(tt.letters), plan.LetterOffsets)
 		})
 	}
 }

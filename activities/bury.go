@@ -1,12 +1,10 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"time"
-
-	"go.temporal.io/sdk/activity"
 
 	"github.com/drakkar-go/drakkar"
 	"github.com/drakkar-go/drakkar/blobs"
@@ -23,45 +21,75 @@ const (
 	dlqMaxInterval     = time.Minute
 )
 
+// sourceTimeout bounds the reading of one source message for a dead letter.
+const sourceTimeout = 30 * time.Second
+
 // bury writes payloads or letters to the dead letter queue. What it does not
-// accept comes back as a job, for as long as it takes.
-func (a *Activities) bury(ctx context.Context, in workflows.DeliverInput, job workflows.DeliverJob) (out workflows.DeliverResult, err error) {
+// accept comes back as a job, for as long as it takes, and so does what cannot
+// be written yet because its source message cannot be read.
+func (a *Activities) bury(ctx context.Context, in workflows.DeliverInput, job workflows.DeliverJob) (out workflows.DeliverResult, why, err error) {
 	at, envelopes, err := a.envelopes(ctx, in, job)
 	if err != nil {
-		return out, err
+		return out, nil, err
 	}
-	err = a.DLQ.Write(ctx, envelopes)
-	failures := sinks.Failures(len(envelopes), err)
-	if len(failures) > 0 && ctx.Err() != nil {
-		return out, context.Cause(ctx)
-	}
-	refused := make(map[int]bool, len(failures))
-	for _, f := range failures {
-		refused[f.Index] = true
+	refused := a.write(ctx, envelopes)
+	if len(refused) > 0 && ctx.Err() != nil {
+		return out, nil, context.Cause(ctx)
 	}
 	var left []int
 	for i, e := range envelopes {
-		if refused[i] {
-			left = append(left, at[i])
+		if err := refused[i]; err != nil {
+			left, why = append(left, at[i]), cmp.Or(why, err)
 			continue
 		}
 		out.DeadLettered++
 		a.Events.Record(events.DeadLettered{
-			At: envelopeAt(e), ID: e.ID, Class: e.Class, Err: e.Error, Sink: sinkOf(e),
+			At: envelopeAt(e.Envelope), ID: e.ID, Class: e.Class, Err: e.Error, Sink: sinkOf(e.Envelope),
 		})
 	}
 	if len(left) == 0 {
-		return out, nil
+		return out, nil, nil
 	}
-	job.DLQAttempts += int(activity.GetInfo(ctx).Attempt)
-	job.Items = ranges(left)
+	job.DLQAttempts++
 	job.After = grow(dlqInitialInterval, dlqMaxInterval, job.DLQAttempts)
 	if job.Letters {
-		job.Offsets = offsets(envelopes, refused)
+		job.Offsets = coarseRanges(offsets(envelopes, refused))
+	}
+	if job.Items, err = a.packRanges(ctx, in.Window, ranges(left)); err != nil {
+		return out, nil, err
 	}
 	out.Pending = append(out.Pending, job)
-	a.Events.Record(events.DLQFailed{Entries: len(left), Attempt: job.DLQAttempts, Err: failures[0].Err})
-	return out, unchanged(in, out, failures[0].Err)
+	a.Events.Record(events.DLQFailed{Entries: len(left), Attempt: job.DLQAttempts, Err: why})
+	return out, why, nil
+}
+
+// write writes the dead letters that are complete. It returns why others, by
+// their position, are not in the queue.
+func (a *Activities) write(ctx context.Context, envelopes []envelope) (refused map[int]error) {
+	refused = map[int]error{}
+	var complete []dlq.Envelope
+	var at []int
+	for i, e := range envelopes {
+		if e.unread != nil {
+			refused[i] = e.unread
+			continue
+		}
+		complete, at = append(complete, e.Envelope), append(at, i)
+	}
+	if len(complete) == 0 {
+		return refused
+	}
+	for _, f := range sinks.Failures(len(complete), a.DLQ.Write(ctx, complete)) {
+		refused[at[f.Index]] = f.Err
+	}
+	return refused
+}
+
+// envelope is a dead letter. It cannot be written while unread says that its
+// source message could not be read, and may be later.
+type envelope struct {
+	dlq.Envelope
+	unread error
 }
 
 func envelopeAt(e dlq.Envelope) events.At {
@@ -76,31 +104,33 @@ func sinkOf(e dlq.Envelope) events.Sink {
 }
 
 // offsets are the messages of the refused envelopes.
-func offsets(envelopes []dlq.Envelope, refused map[int]bool) []int64 {
+func offsets(envelopes []envelope, refused map[int]error) []int64 {
 	var out []int64
-	for i, e := range envelopes {
-		if refused[i] {
-			out = append(out, e.Source.Offset)
-		}
+	for i := range refused {
+		out = append(out, envelopes[i].Source.Offset)
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return out
 }
 
 // envelopes are the entries of a job, and their positions.
-func (a *Activities) envelopes(ctx context.Context, in workflows.DeliverInput, job workflows.DeliverJob) (at []int, out []dlq.Envelope, err error) {
+func (a *Activities) envelopes(ctx context.Context, in workflows.DeliverInput, job workflows.DeliverJob) (at []int, out []envelope, err error) {
 	src := &sources{a: a, w: in.Window, byOffset: map[int64]workflows.Message{}}
 	for _, m := range in.Sources {
 		src.byOffset[m.Offset] = m
 	}
+	items, err := blobs.Unpack(ctx, a.Blobs, job.Items)
+	if err != nil {
+		return nil, nil, lost(err)
+	}
 	if job.Letters {
-		letters, err := unpackAll(ctx, a.Blobs, in.Letters)
+		letters, err := a.letters(ctx, in)
 		if err != nil {
 			return nil, nil, err
 		}
-		at = positions(job.Items, len(letters))
+		at = positions(items, len(letters))
 		for _, i := range at {
-			out = append(out, src.letter(ctx, letters[i]))
+			e := src.letter(letters[i])
+			out = append(out, src.attach(ctx, e, letters[i].Offset))
 		}
 		return at, out, nil
 	}
@@ -108,11 +138,28 @@ func (a *Activities) envelopes(ctx context.Context, in workflows.DeliverInput, j
 	if err != nil {
 		return nil, nil, err
 	}
-	at = positions(job.Items, len(payloads))
+	at = positions(items, len(payloads))
 	for _, i := range at {
-		out = append(out, src.payload(ctx, payloads[i], job))
+		e := src.payload(payloads[i], job)
+		out = append(out, src.attach(ctx, e, payloads[i].Payload.Source.Offset))
 	}
 	return at, out, nil
+}
+
+// letters are those of the input, one for each message.
+func (a *Activities) letters(ctx context.Context, in workflows.DeliverInput) ([]workflows.Letter, error) {
+	packed, err := unpackAll(ctx, a.Blobs, in.Letters)
+	if err != nil {
+		return nil, err
+	}
+	var out []workflows.Letter
+	for _, l := range packed {
+		for _, o := range offsetsOf(l) {
+			l.Offset = o
+			out = append(out, l)
+		}
+	}
+	return out, nil
 }
 
 // sources finds the messages of dead letters.
@@ -120,30 +167,51 @@ type sources struct {
 	a        *Activities
 	w        workflows.WindowRef
 	byOffset map[int64]workflows.Message
+	away     error // Kafka did not answer; the others are not asked for
 }
 
-// source is the message behind an entry, with its value wherever it can be
-// had. Nothing here fails: an entry without the source is better than none.
-func (s *sources) source(ctx context.Context, offset int64) dlq.Source {
-	out := dlq.Source{Topic: s.w.Topic, TopicID: s.w.TopicID, Partition: s.w.Partition, Offset: offset}
-	var rec drakkar.Record
+// attach completes an envelope with the message behind it. Only a message that
+// is gone is left out for good: then a dead letter without it is all there is.
+func (s *sources) attach(ctx context.Context, e dlq.Envelope, offset int64) envelope {
+	e.Source = dlq.Source{Topic: s.w.Topic, TopicID: s.w.TopicID, Partition: s.w.Partition, Offset: offset}
 	m, ok := s.byOffset[offset]
-	err := errors.New("the message is not part of the window")
-	if ok {
-		rec, err = s.a.record(ctx, s.w, m)
+	if !ok && (offset < s.w.Start || offset > s.w.Last) {
+		e.Source.ValueMissing = "the message is not part of the window"
+		return envelope{Envelope: e}
 	}
-	out.Key, out.Value, out.Headers, out.Timestamp = rec.Key, rec.Value, rec.Headers, rec.Timestamp
-	if err != nil {
-		out.ValueMissing = err.Error()
+	if !ok { // it did not travel at all
+		m = workflows.Message{Offset: offset, Size: 1}
 	}
-	return out
+	rec, err := s.record(ctx, m)
+	switch {
+	case errors.Is(err, ErrRecordGone):
+		e.Source.ValueMissing = err.Error()
+	case err != nil:
+		return envelope{Envelope: e, unread: err}
+	}
+	e.Source.Key, e.Source.Value, e.Source.Headers, e.Source.Timestamp = rec.Key, rec.Value, rec.Headers, rec.Timestamp
+	return envelope{Envelope: e}
 }
 
-func (s *sources) letter(ctx context.Context, l workflows.Letter) dlq.Envelope {
+// record is the message, read again if its value did not travel.
+func (s *sources) record(ctx context.Context, m workflows.Message) (drakkar.Record, error) {
+	if m.Size > 0 && s.away != nil {
+		return drakkar.Record{}, s.away
+	}
+	ctx, cancel := context.WithTimeout(ctx, sourceTimeout)
+	defer cancel()
+	rec, err := s.a.record(ctx, s.w, m)
+	if err != nil && !errors.Is(err, ErrRecordGone) {
+		s.away = err
+	}
+	return rec, err
+}
+
+func (s *sources) letter(l workflows.Letter) dlq.Envelope {
 	e := dlq.Envelope{
 		ID: letterID(s.w, l), Kind: dlq.Kind(l.Kind), Pipeline: s.w.Pipeline, Workflow: s.w.WorkflowID(),
 		Class: l.Class, Error: l.Error, Attempts: l.Attempts,
-		FirstFailed: l.First, LastFailed: l.Last, Written: time.Now().UTC(), Source: s.source(ctx, l.Offset),
+		FirstFailed: l.First, LastFailed: l.Last, Written: time.Now().UTC(),
 	}
 	if l.Task != nil {
 		e.Task = dlq.NewTask(l.Task.Task, l.Failure)
@@ -160,13 +228,13 @@ func letterID(w workflows.WindowRef, l workflows.Letter) string {
 	return o.DeliveryID(0)
 }
 
-func (s *sources) payload(ctx context.Context, o workflows.Output, job workflows.DeliverJob) dlq.Envelope {
+func (s *sources) payload(o workflows.Output, job workflows.DeliverJob) dlq.Envelope {
 	p := o.Payload
 	return dlq.Envelope{
 		ID: p.ID, Kind: dlq.KindPayload, Pipeline: s.w.Pipeline, Workflow: s.w.WorkflowID(),
 		Class: job.Class, Error: job.Error, Attempts: job.Attempts,
 		FirstFailed: job.First, LastFailed: time.Now().UTC(), Written: time.Now().UTC(),
-		Payload: &p, Source: s.source(ctx, p.Source.Offset),
+		Payload: &p,
 	}
 }
 

@@ -1,9 +1,12 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,35 +22,83 @@ func collectAtOnce() int { return 2 * runtime.GOMAXPROCS(0) }
 
 // Collect calls hooks: those of messages and windows, and those of tasks that
 // failed where the task ran. A call that fails comes back in the outcome, and
-// the workflow has it called again.
+// the workflow has it called again, together with all others that failed. While
+// none of those succeeds, Temporal repeats the activity. When the attempts are
+// used up, letters are made of what is left.
 func (a *Activities) Collect(ctx context.Context, in workflows.CollectInput) (workflows.Outcome, error) {
-	defer a.beat(ctx)()
-	if in.GiveUp {
-		return a.giveUp(ctx, in)
+	attempts := in.Attempts
+	if err := resumed(ctx, &attempts); err != nil {
+		return workflows.Outcome{}, err
 	}
+	stop := a.beat(ctx, attempts)
+	defer stop()
 	began := time.Now()
+	calls, err := a.toCall(ctx, in)
+	if err != nil {
+		return workflows.Outcome{}, err
+	}
 	m, err := a.material(ctx, in)
 	if err != nil {
 		return workflows.Outcome{}, err
 	}
-	results := make([]*callDone, len(in.Calls))
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, collectAtOnce())
-	for i, c := range in.Calls {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			results[i] = a.call(ctx, in, c, m)
-		})
-	}
-	wg.Wait()
+	results := a.callAll(ctx, in, calls, m)
+	failed, why := 0, error(nil)
 	for _, r := range results {
 		if r.trouble != nil { // no attempt of any hook
 			return workflows.Outcome{}, lost(r.trouble)
 		}
+		if r.err != nil {
+			failed, why = failed+1, r.err
+		}
+	}
+	if failed > 0 && ctx.Err() != nil {
+		return workflows.Outcome{}, context.Cause(ctx) // the worker stops: not the hooks' fault
+	}
+	attempts++
+	if in.Attempts > 0 && failed == len(calls) && attempts < in.Retry.MaxAttempts {
+		stop()
+		return workflows.Outcome{}, repeat(ctx, why, grow(in.Retry.InitialInterval, in.Retry.MaxInterval, attempts), attempts)
 	}
 	a.collectTime.observe(time.Since(began))
-	return a.mergeCalls(ctx, in, results)
+	return a.collectedAll(ctx, in, called{calls: calls, results: results, attempts: attempts})
+}
+
+// toCall are the calls: those that failed before, or the first ones.
+func (a *Activities) toCall(ctx context.Context, in workflows.CollectInput) ([]workflows.HookCall, error) {
+	switch in.Stage {
+	case workflows.StageWindow:
+		return []workflows.HookCall{{Stage: workflows.StageWindow}}, nil
+	case workflows.StageMessage:
+		out := make([]workflows.HookCall, len(in.Messages))
+		for i, m := range in.Messages {
+			out[i] = workflows.HookCall{Stage: workflows.StageMessage, Offset: m.Offset}
+		}
+		return out, nil
+	case workflows.StageTask, workflows.StageError: // say in Calls what to call
+	}
+	calls, err := blobs.Unpack(ctx, a.Blobs, in.Calls)
+	return calls, lost(err)
+}
+
+// callAll calls all hooks, some at the same time.
+func (a *Activities) callAll(ctx context.Context, in workflows.CollectInput, calls []workflows.HookCall, m material) []*callDone {
+	results := make([]*callDone, len(calls))
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, collectAtOnce())
+	for i, c := range calls {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			err := guard(string(c.Stage), func() error { results[i] = a.call(ctx, in, c, m); return nil })
+			if err != nil {
+				err = frozen(err)
+				a.logPanic(string(c.Stage), err)
+				results[i] = &callDone{err: err}
+			}
+		})
+	}
+	wg.Wait()
+	return results
 }
 
 // callDone is what one call came to: of a task, or outputs.
@@ -59,61 +110,112 @@ type callDone struct {
 	trouble error // of the worker: Kafka or the blob store is away
 }
 
-// mergeCalls is the outcome of calls, in their order.
-func (a *Activities) mergeCalls(ctx context.Context, in workflows.CollectInput, results []*callDone) (workflows.Outcome, error) {
-	var specs []workflows.TaskSpec
-	var done []*taskDone
-	var outputs []workflows.Output
-	var again []workflows.HookCall
-	for i, r := range results {
-		switch {
-		case r.err != nil:
-			c := in.Calls[i]
-			c.Attempts++
-			c.Error = errorText(r.err)
-			again = append(again, c)
-		case r.spec != nil:
-			specs, done = append(specs, *r.spec), append(done, &r.done)
-		default:
-			outputs = append(outputs, r.outputs...)
-		}
-	}
-	specs, done = append(specs, workflows.TaskSpec{}), append(done, &taskDone{Outputs: outputs})
-	out, err := a.merge(ctx, in.Window, specs, done)
-	out.Calls = again
-	return out, err
+// called is one round of calls.
+type called struct {
+	calls    []workflows.HookCall
+	results  []*callDone
+	attempts int
 }
 
-// material is what hooks of messages and windows look at.
+// collectedAll is the outcome of calls, in their order.
+func (a *Activities) collectedAll(ctx context.Context, in workflows.CollectInput, round called) (workflows.Outcome, error) {
+	m := &merged{attempts: round.attempts}
+	var late []workflows.Output
+	for i, r := range round.results {
+		c := round.calls[i]
+		switch {
+		case r.err != nil:
+			c.Attempts, c.Error = round.attempts, errorText(r.err)
+			if round.attempts >= in.Retry.MaxAttempts {
+				m.giveUp(in, c)
+			} else {
+				m.failedAgain(in, c)
+			}
+		case r.spec != nil:
+			specs := append([]workflows.TaskSpec{*r.spec}, c.Rest...)
+			m.unit(specs, append([]*taskDone{&r.done}, make([]*taskDone, len(c.Rest))...))
+		default:
+			late = append(late, r.outputs...)
+		}
+	}
+	m.outputs = append(m.outputs, late...)
+	return a.outcome(ctx, in.Window, m, limits{records: in.RecordLimit, followUps: 1})
+}
+
+// failedAgain adds a hook to call again.
+func (m *merged) failedAgain(in workflows.CollectInput, c workflows.HookCall) {
+	m.call(c)
+	if c.Stage == workflows.StageWindow {
+		for _, msg := range in.Messages {
+			m.messages = append(m.messages, msg.Offset)
+		}
+	}
+}
+
+// giveUp makes a letter of a call whose hook failed too often. Its task settles
+// as failed, and what waits behind it goes on.
+func (m *merged) giveUp(in workflows.CollectInput, c workflows.HookCall) {
+	now := time.Now().UTC()
+	l := workflows.Letter{
+		Kind: workflows.LetterMessage, Class: workflows.ClassHook, Stage: string(c.Stage),
+		Error: c.Error, Attempts: c.Attempts, First: now, Last: now, Offset: c.Offset,
+	}
+	switch {
+	case c.Task != nil:
+		l.Task, l.Failure = &c.Task.Spec, c.Task.Error
+		l.Each = workflows.Ranges(c.Task.Spec.SourceOffsets)
+	case c.Stage == workflows.StageWindow:
+		all := make([]int64, len(in.Messages))
+		for i, msg := range in.Messages {
+			all[i] = msg.Offset
+		}
+		l.Each = workflows.Ranges(all)
+	}
+	m.buried = append(m.buried, offsetsOf(l)...)
+	done := &taskDone{Letter: &l, Settled: c.Task != nil}
+	if c.Task == nil {
+		m.letters = append(m.letters, l)
+		return
+	}
+	specs := append([]workflows.TaskSpec{c.Task.Spec}, c.Rest...)
+	m.unit(specs, append([]*taskDone{done}, make([]*taskDone, len(c.Rest))...))
+}
+
+// material is what hooks of messages and windows look at: the messages, and
+// what became of their tasks, in the order of the tasks.
 type material struct {
 	messages map[int64]workflows.Message
-	tasks    map[string]drakkar.Task
-	byOffset map[int64][]drakkar.Task
 	records  []workflows.TaskRecord
+	byOffset map[int64][]workflows.TaskRecord
 }
 
 func (a *Activities) material(ctx context.Context, in workflows.CollectInput) (material, error) {
-	m := material{
-		messages: map[int64]workflows.Message{}, tasks: map[string]drakkar.Task{}, byOffset: map[int64][]drakkar.Task{},
-	}
+	m := material{messages: map[int64]workflows.Message{}, byOffset: map[int64][]workflows.TaskRecord{}}
 	for _, msg := range in.Messages {
 		m.messages[msg.Offset] = msg
 	}
-	specs, err := unpackAll(ctx, a.Blobs, in.Tasks)
+	records, err := unpackAll(ctx, a.Blobs, in.Records)
 	if err != nil {
 		return m, err
 	}
-	for _, s := range specs {
-		if _, repeated := m.tasks[s.ID]; repeated {
-			continue // a further attempt
-		}
-		m.tasks[s.ID] = s.Task
-		for _, o := range s.SourceOffsets {
-			m.byOffset[o] = append(m.byOffset[o], s.Task)
+	slices.SortStableFunc(records, inOrder)
+	m.records = records
+	for _, r := range records {
+		for _, o := range r.Task.SourceOffsets {
+			m.byOffset[o] = append(m.byOffset[o], r)
 		}
 	}
-	m.records, err = unpackAll(ctx, a.Blobs, in.Records)
-	return m, err
+	return m, nil
+}
+
+// inOrder compares tasks by their place in the window.
+func inOrder(a, b workflows.TaskRecord) int {
+	if c := cmp.Compare(a.Task.SourceOffsets[0], b.Task.SourceOffsets[0]); c != 0 {
+		return c
+	}
+	return slices.CompareFunc(strings.Split(a.Index, "."), strings.Split(b.Index, "."), func(x, y string) int {
+		return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y)) // numbers
+	})
 }
 
 // call calls one hook.
@@ -131,22 +233,18 @@ func (a *Activities) call(ctx context.Context, in workflows.CollectInput, c work
 
 // taskAgain calls a task's hook once more.
 func (a *Activities) taskAgain(ctx context.Context, in workflows.CollectInput, c workflows.HookCall) *callDone {
-	calls, err := blobs.Unpack(ctx, a.Blobs, c.Task)
-	if err != nil {
-		return &callDone{trouble: err}
-	}
-	t := calls[0]
+	t := c.Task
 	r := &callDone{spec: &t.Spec}
 	if t.Result != nil {
 		var outputs []workflows.Output
 		if outputs, r.err = a.taskComplete(ctx, in.Window, t.Spec, *t.Result); r.err == nil {
 			r.done = taskDone{Settled: true, Succeeded: true, Outputs: outputs}
 		}
-	} else if r.err = a.decide(ctx, in.Window, t.Spec, *t.Error, &r.done); r.err != nil {
-		return r
+	} else {
+		r.err = a.decide(ctx, in.Window, t.Spec, *t.Error, &r.done)
 	}
 	if in.WantRecords && r.err == nil && r.done.Settled {
-		r.done.Record = &workflows.TaskRecord{ID: t.Spec.ID, Offsets: t.Spec.SourceOffsets, Result: t.Result}
+		r.done.Record = &workflows.TaskRecord{Task: t.Spec.Task, Index: t.Spec.Index, Result: t.Result}
 		if t.Result == nil {
 			r.done.Record = record(t.Spec, *t.Error, &r.done)
 		}
@@ -160,15 +258,9 @@ func (a *Activities) messageComplete(ctx context.Context, in workflows.CollectIn
 	if err != nil {
 		return unreadable(err)
 	}
-	group := drakkar.MessageGroup[any]{
-		Tasks: m.byOffset[c.Offset], StartedAt: in.StartedAt, FinishedAt: time.Now().UTC(),
-	}
-	for _, r := range m.records {
-		for _, o := range r.Offsets {
-			if o == c.Offset {
-				m.addTo(&group, r)
-			}
-		}
+	group := drakkar.MessageGroup[any]{StartedAt: in.StartedAt, FinishedAt: time.Now().UTC()}
+	for _, r := range m.byOffset[c.Offset] {
+		addTo(&group, r)
 	}
 	began := time.Now()
 	payloads, err := a.collected(ctx, scope("on_message_complete", in.Window, c.Offset), sinks.StageMessage,
@@ -194,16 +286,17 @@ func unreadable(err error) *callDone {
 	return &callDone{trouble: err}
 }
 
-// addTo adds what became of a task to its message's group.
-func (m material) addTo(g *drakkar.MessageGroup[any], r workflows.TaskRecord) {
+// addTo adds a task, and what became of it, to its message's group.
+func addTo(g *drakkar.MessageGroup[any], r workflows.TaskRecord) {
+	g.Tasks = append(g.Tasks, r.Task)
 	switch {
 	case r.Result != nil:
 		res := *r.Result
-		res.Task = m.tasks[r.ID]
+		res.Task = r.Task
 		g.Results = append(g.Results, res)
 	case r.Error != nil:
 		te := *r.Error
-		te.Result.Task = m.tasks[r.ID]
+		te.Result.Task = r.Task
 		g.Errors = append(g.Errors, te)
 	}
 }
@@ -214,7 +307,7 @@ func (a *Activities) windowComplete(ctx context.Context, in workflows.CollectInp
 	for _, r := range m.records {
 		if r.Result != nil {
 			res := *r.Result
-			res.Task = m.tasks[r.ID]
+			res.Task = r.Task
 			results = append(results, res)
 		}
 	}
@@ -236,7 +329,7 @@ func (a *Activities) windowComplete(ctx context.Context, in workflows.CollectInp
 		return &callDone{err: err}
 	}
 	a.Events.Record(events.WindowComplete{
-		At: at(in.Window, first), Workflow: in.Window.WorkflowID(), Tasks: len(m.tasks),
+		At: at(in.Window, first), Workflow: in.Window.WorkflowID(), Tasks: len(m.records),
 		Outputs: len(payloads), Took: time.Since(began),
 	})
 	all := make([]int64, len(in.Messages))
@@ -262,33 +355,4 @@ func (a *Activities) collected(
 		return err
 	})
 	return payloads, err
-}
-
-// giveUp makes dead letters of calls whose hook failed too often. Tasks settle
-// as failed.
-func (a *Activities) giveUp(ctx context.Context, in workflows.CollectInput) (workflows.Outcome, error) {
-	var specs []workflows.TaskSpec
-	var done []*taskDone
-	for _, c := range in.Calls {
-		l := workflows.Letter{
-			Kind: workflows.LetterMessage, Class: workflows.ClassHook, Stage: string(c.Stage),
-			Error: c.Error, Attempts: c.Attempts, First: time.Now().UTC(), Last: time.Now().UTC(),
-		}
-		var spec workflows.TaskSpec
-		var settled bool
-		if c.Stage == workflows.StageTask || c.Stage == workflows.StageError {
-			calls, err := blobs.Unpack(ctx, a.Blobs, c.Task)
-			if err != nil {
-				return workflows.Outcome{}, lost(err)
-			}
-			spec, settled = calls[0].Spec, true
-			l.Task, l.Failure = &calls[0].Spec, calls[0].Error
-		}
-		for i, o := range c.Offsets {
-			l.Offset = o
-			each := l
-			specs, done = append(specs, spec), append(done, &taskDone{Letter: &each, Settled: settled && i == 0})
-		}
-	}
-	return a.merge(ctx, in.Window, specs, done)
 }

@@ -3,6 +3,7 @@ package activities_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -19,21 +20,23 @@ func TestCollect(t *testing.T) {
 	replaced := drakkar.Task{ID: "a", SourceOffsets: []int64{100}}
 	ok := drakkar.Task{ID: "b", SourceOffsets: []int64{100, 101}, ParentID: "a"}
 	failed := drakkar.Task{ID: "c", SourceOffsets: []int64{101}}
-	input := func(calls ...workflows.HookCall) workflows.CollectInput {
+	input := func() workflows.CollectInput {
 		return workflows.CollectInput{
-			Window: ref(), Calls: calls, Messages: messages("x", "y"),
-			Tasks: []blobs.List[workflows.TaskSpec]{list(
-				workflows.TaskSpec{Task: replaced}, workflows.TaskSpec{Task: ok}, workflows.TaskSpec{Task: failed},
-			)},
+			Window: ref(), Stage: workflows.StageMessage, Messages: messages("x", "y"), Retry: retry(3),
 			Records: []blobs.List[workflows.TaskRecord]{list(
-				workflows.TaskRecord{ID: "a", Offsets: []int64{100}},
-				workflows.TaskRecord{ID: "b", Offsets: []int64{100, 101}, Result: &drakkar.Result{Stdout: drakkar.Bytes("out")}},
-				workflows.TaskRecord{ID: "c", Offsets: []int64{101}, Error: &drakkar.TaskError{Kind: drakkar.TaskExit}},
+				workflows.TaskRecord{Task: failed, Index: "10", Error: &drakkar.TaskError{Kind: drakkar.TaskExit}},
+				workflows.TaskRecord{Task: ok, Index: "0.0", Result: &drakkar.Result{Stdout: drakkar.Bytes("out")}},
+				workflows.TaskRecord{Task: replaced, Index: "0"},
 			)},
 		}
 	}
-	call := func(o int64) workflows.HookCall {
-		return workflows.HookCall{Stage: workflows.StageMessage, Offset: o, Offsets: []int64{o}}
+	taskCall := func() workflows.HookCall {
+		return workflows.HookCall{Stage: workflows.StageTask, Attempts: 1, Task: &workflows.TaskCall{
+			Spec: workflows.TaskSpec{Task: ok, Index: "0"}, Result: &drakkar.Result{Stdout: drakkar.Bytes("kept")},
+		}}
+	}
+	calling := func(calls ...workflows.HookCall) workflows.CollectInput {
+		return workflows.CollectInput{Window: ref(), Calls: list(calls...), Attempts: 1, Retry: retry(3)}
 	}
 
 	t.Run("GroupsKnowAllOfTheirTasks", func(t *testing.T) {
@@ -45,7 +48,7 @@ func TestCollect(t *testing.T) {
 			groups <- g
 			return drakkar.CollectResult{Kafka: []drakkar.KafkaPayload{{Data: g.Message.Payload}}}, nil
 		}
-		out, err := run[workflows.Outcome](t, b, b.acts.Collect, input(call(100), call(101)))
+		out, err := run[workflows.Outcome](t, b, b.acts.Collect, input())
 		require.NoError(t, err)
 		require.Equal(t, []string{`"x"`, `"y"`}, []string{
 			out.Outputs.Items[0].Value.String(), out.Outputs.Items[1].Value.String(),
@@ -59,6 +62,7 @@ func TestCollect(t *testing.T) {
 		x, y := byPayload["x"], byPayload["y"]
 		require.Equal(t, []int{2, 1, 0, 1}, []int{x.Total(), x.Succeeded(), x.Failed(), x.Replaced()})
 		require.Equal(t, "b", x.Results[0].Task.ID)
+		require.Equal(t, []string{"a", "b"}, []string{x.Tasks[0].ID, x.Tasks[1].ID}, "in their order, not in that of their ends")
 		require.Equal(t, []int{2, 1, 1, 0}, []int{y.Total(), y.Succeeded(), y.Failed(), y.Replaced()})
 	})
 
@@ -72,13 +76,16 @@ func TestCollect(t *testing.T) {
 			}
 			return drakkar.CollectResult{Kafka: []drakkar.KafkaPayload{{Data: 1}}}, nil
 		}
-		out, err := run[workflows.Outcome](t, b, b.acts.Collect, input(call(100), call(101)))
+		out, err := run[workflows.Outcome](t, b, b.acts.Collect, input())
 		require.NoError(t, err)
 		require.Equal(t, 1, out.Outputs.Len)
-		require.Len(t, out.Calls, 1)
-		require.Equal(t, int64(100), out.Calls[0].Offset)
-		require.Equal(t, 1, out.Calls[0].Attempts)
-		require.Contains(t, out.Calls[0].Error, "no x today")
+		require.Equal(t, 1, out.Calls.List.Len)
+		require.Equal(t, 1, out.Calls.Attempts)
+		require.Equal(t, []workflows.Range{{First: 100, Last: 100}}, out.Calls.Messages)
+		call := out.Calls.List.Items[0]
+		require.Equal(t, int64(100), call.Offset)
+		require.Equal(t, 1, call.Attempts)
+		require.Contains(t, call.Error, "no x today")
 	})
 
 	t.Run("WindowHookSeesSuccessesAndMessages", func(t *testing.T) {
@@ -88,7 +95,9 @@ func TestCollect(t *testing.T) {
 		b.handler.window = func(rs []drakkar.Result, ms []drakkar.Message[string]) (drakkar.CollectResult, error) {
 			return drakkar.CollectResult{Kafka: []drakkar.KafkaPayload{{Data: []int{len(rs), len(ms)}}}}, nil
 		}
-		out, err := run[workflows.Outcome](t, b, b.acts.Collect, input(workflows.HookCall{Stage: workflows.StageWindow}))
+		in := input()
+		in.Stage = workflows.StageWindow
+		out, err := run[workflows.Outcome](t, b, b.acts.Collect, in)
 		require.NoError(t, err)
 		require.Equal(t, "[1,2]", out.Outputs.Items[0].Value.String())
 		require.Equal(t, []int64{101}, out.Outputs.Items[0].Also, "all messages wait for it")
@@ -98,32 +107,72 @@ func TestCollect(t *testing.T) {
 		t.Parallel()
 
 		b := setup(t, options{})
-		in := input(workflows.HookCall{Stage: workflows.StageTask, Offsets: []int64{100, 101}, Task: list(
-			workflows.TaskCall{Spec: workflows.TaskSpec{Task: ok, Index: "0"}, Result: &drakkar.Result{Stdout: drakkar.Bytes("kept")}},
-		)})
-		in.WantRecords = true
+		in := calling(taskCall())
+		in.WantRecords, in.RecordLimit = true, 1<<10
 		out, err := run[workflows.Outcome](t, b, b.acts.Collect, in)
 		require.NoError(t, err)
-		require.Equal(t, []workflows.Count{{Offset: 100, N: 1}, {Offset: 101, N: 1}}, out.Settled)
+		require.Equal(t, workflows.Counts{count(100, 101, 1)}, out.Settled)
 		require.Equal(t, "kept", out.Outputs.Items[0].Value.String())
-		require.Equal(t, 1, out.Records.Len)
+		require.Equal(t, "b", out.Records.Items[0].Task.ID)
+	})
+
+	t.Run("TemporalRepeatsWhileEveryCallFails", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, options{})
+		b.handler.complete = func(drakkar.Result) (drakkar.CollectResult, error) {
+			return drakkar.CollectResult{}, errors.New("away")
+		}
+		_, err := run[workflows.Outcome](t, b, b.acts.Collect, calling(taskCall()))
+		require.Equal(t, workflows.ErrTypeNotYet, errorType(t, err))
+		require.Equal(t, 2*time.Second, nextRetry(t, err))
+		var attempts int
+		require.NoError(t, b.beat.Get(&attempts))
+		require.Equal(t, 2, attempts, "the next run goes on counting")
 	})
 
 	t.Run("GivingUp", func(t *testing.T) {
 		t.Parallel()
 
 		b := setup(t, options{})
-		task := workflows.HookCall{Stage: workflows.StageTask, Offsets: []int64{100, 101}, Error: "still away", Attempts: 8, Task: list(
-			workflows.TaskCall{Spec: workflows.TaskSpec{Task: ok}, Result: &drakkar.Result{}},
-		)}
-		in := input(task, call(101))
-		in.GiveUp = true
+		b.handler.complete = func(drakkar.Result) (drakkar.CollectResult, error) {
+			return drakkar.CollectResult{}, errors.New("still away")
+		}
+		b.handler.message = func(drakkar.MessageGroup[string]) (drakkar.CollectResult, error) {
+			return drakkar.CollectResult{}, errors.New("away too")
+		}
+		b.env.SetHeartbeatDetails(2)
+		in := calling(taskCall(), workflows.HookCall{Stage: workflows.StageMessage, Offset: 101, Attempts: 1})
+		in.Messages = messages("x", "y")
 		out, err := run[workflows.Outcome](t, b, b.acts.Collect, in)
 		require.NoError(t, err)
-		require.Equal(t, []workflows.Count{{Offset: 100, N: 1}, {Offset: 101, N: 1}}, out.Settled, "once for each message of the task")
-		require.Equal(t, []int64{100, 101}, out.LetterOffsets)
-		require.Equal(t, 3, out.Letters.Len)
-		require.Equal(t, 8, out.Letters.Items[0].Attempts)
+		require.Equal(t, workflows.Counts{count(100, 101, 1)}, out.Settled, "once for each message of the task")
+		require.Equal(t, []workflows.Range{{First: 100, Last: 101}}, out.LetterOffsets)
+		require.Equal(t, out.LetterOffsets, out.Buried)
+		require.Equal(t, 2, out.Letters.Len)
+		require.Equal(t, 3, out.Letters.Items[0].Attempts)
 		require.Equal(t, workflows.ClassHook, out.Letters.Items[0].Class)
+		require.Zero(t, out.Calls.List.Len)
+	})
+
+	t.Run("GivingUpOneDoesNotTakeTheOthersAlong", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, options{})
+		b.handler.complete = func(r drakkar.Result) (drakkar.CollectResult, error) {
+			if r.Task.ID == "b" {
+				return drakkar.CollectResult{}, errors.New("never")
+			}
+			return drakkar.CollectResult{Kafka: []drakkar.KafkaPayload{{Data: 1}}}, nil
+		}
+		good := taskCall()
+		good.Task.Spec.Task = failed
+		in := calling(taskCall(), good)
+		in.Attempts = 2
+		out, err := run[workflows.Outcome](t, b, b.acts.Collect, in)
+		require.NoError(t, err)
+		require.Equal(t, 1, out.Letters.Len)
+		require.Equal(t, 1, out.Succeeded)
+		require.Equal(t, 1, out.Outputs.Len)
 	})
 }

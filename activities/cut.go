@@ -16,17 +16,36 @@ const (
 	unknownTask = 50 * time.Millisecond
 
 	// maxBatch bounds the tasks of a batch, and maxBatches the batches of a
-	// window: each costs about a dozen events of its history, which stays
-	// below 5,000.
+	// plan: each costs about a dozen events of the window's history, and its
+	// hooks and deliveries another dozen, which stays below 5,000.
 	maxBatch   = 2000
-	maxBatches = 200
+	maxBatches = 128
+
+	// maxCounts is what the counts of batches that travel together may take.
+	// Batches of tasks which serve many messages each have long ones.
+	maxCounts = 128 << 10
 )
 
-// cut divides tasks into batches of about one second of work. The tasks of one
-// message stay together unless they are more than a batch; the order is kept
-// but for that.
-func cut(specs []workflows.TaskSpec, perTask time.Duration) [][]workflows.TaskSpec {
-	size := size(len(specs), perTask)
+// cutWithin cuts tasks into batches whose counts have room in a result: the more
+// messages each task serves, the fewer batches there are.
+func cutWithin(specs []workflows.TaskSpec, perTask time.Duration, most int) [][]workflows.TaskSpec {
+	for ; ; most /= 2 {
+		parts := cut(specs, perTask, most)
+		taken := 0
+		for _, part := range parts {
+			taken += counts(part).EncodedLen()
+		}
+		if taken <= maxCounts || len(parts) <= 1 || most <= 1 {
+			return parts
+		}
+	}
+}
+
+// cut divides tasks into batches of about one second of work, about most of
+// them at most. The tasks of one message stay together unless they are more
+// than a batch, and those of a lane always; the order is kept but for that.
+func cut(specs []workflows.TaskSpec, perTask time.Duration, most int) [][]workflows.TaskSpec {
+	size := size(len(specs), perTask, most)
 	limit := max(size, maxBatch)
 	var out [][]workflows.TaskSpec
 	var batch []workflows.TaskSpec
@@ -37,9 +56,13 @@ func cut(specs []workflows.TaskSpec, perTask time.Duration) [][]workflows.TaskSp
 			batch, work = nil, 0
 		}
 	}
-	for _, group := range byMessage(specs) {
+	for _, group := range groups(specs) {
 		if work > 0 && work+cost(group) > size || len(batch)+len(group) > limit {
 			flush()
+		}
+		if group[0].Lane != "" {
+			batch, work = append(batch, group...), work+cost(group)
+			continue
 		}
 		for _, s := range group {
 			c := cost([]workflows.TaskSpec{s})
@@ -55,12 +78,12 @@ func cut(specs []workflows.TaskSpec, perTask time.Duration) [][]workflows.TaskSp
 }
 
 // size is how many tasks of that duration a batch takes, when there are n.
-func size(n int, perTask time.Duration) int {
+func size(n int, perTask time.Duration, most int) int {
 	if perTask <= 0 {
 		perTask = unknownTask
 	}
 	// Keeping messages together can leave batches half full, hence twice.
-	least := 2 * n / maxBatches
+	least := (2*n + most - 1) / most
 	return max(1, least, min(int(batchWork/perTask), maxBatch))
 }
 
@@ -75,16 +98,24 @@ func cost(specs []workflows.TaskSpec) int {
 	return n
 }
 
-// byMessage groups tasks by their lowest message, in order of appearance.
-func byMessage(specs []workflows.TaskSpec) [][]workflows.TaskSpec {
+// groups are the tasks that belong together: those of a lane, or else of the
+// same lowest message, in order of appearance.
+func groups(specs []workflows.TaskSpec) [][]workflows.TaskSpec {
+	type place struct {
+		lane   string
+		offset int64
+	}
 	var out [][]workflows.TaskSpec
-	index := map[int64]int{}
+	index := map[place]int{}
 	for _, s := range specs {
-		o := s.SourceOffsets[0]
-		i, ok := index[o]
+		p := place{lane: s.Lane}
+		if s.Lane == "" {
+			p.offset = s.SourceOffsets[0]
+		}
+		i, ok := index[p]
 		if !ok {
 			i = len(out)
-			index[o] = i
+			index[p] = i
 			out = append(out, nil)
 		}
 		out[i] = append(out[i], s)
@@ -92,21 +123,13 @@ func byMessage(specs []workflows.TaskSpec) [][]workflows.TaskSpec {
 	return out
 }
 
-// counts says how many of the tasks concern each message, in order of
-// appearance.
-func counts(specs []workflows.TaskSpec) []workflows.Count {
-	var out []workflows.Count
-	index := map[int64]int{}
+// counts says how many of the tasks concern each message.
+func counts(specs []workflows.TaskSpec) workflows.Counts {
+	n := map[int64]int{}
 	for _, s := range specs {
 		for _, o := range s.SourceOffsets {
-			i, ok := index[o]
-			if !ok {
-				i = len(out)
-				index[o] = i
-				out = append(out, workflows.Count{Offset: o})
-			}
-			out[i].N++
+			n[o]++
 		}
 	}
-	return out
+	return workflows.CountsOf(n)
 }

@@ -23,13 +23,16 @@ func TestCut_Property(t *testing.T) {
 		for i := range rapid.IntRange(0, 300).Draw(t, "tasks") * rapid.SampledFrom([]int{1, 10}).Draw(t, "times") {
 			s := workflows.TaskSpec{Attempt: i}
 			s.SourceOffsets = []int64{rapid.Int64Range(0, 40).Draw(t, "offset")}
+			if s.SourceOffsets[0] < 5 {
+				s.Lane = "a lane"
+			}
 			if rapid.IntRange(0, 4).Draw(t, "kind") == 0 {
 				s.Precomputed = &drakkar.Precomputed{}
 			}
 			specs = append(specs, s)
 		}
 		perTask := time.Duration(rapid.Int64Range(0, int64(time.Minute)).Draw(t, "perTask"))
-		batches := cut(specs, perTask)
+		batches := cut(specs, perTask, maxBatches)
 
 		require.LessOrEqual(t, len(batches), maxBatches+1)
 		order := map[int64][]int{}
@@ -51,9 +54,12 @@ func TestCut_Property(t *testing.T) {
 		for o, attempts := range order {
 			require.True(t, slices.IsSorted(attempts), "message %d lost its order", o)
 		}
-		for _, group := range byMessage(specs) {
+		for _, group := range groups(specs) {
 			o := group[0].SourceOffsets[0]
-			if cost(group) <= size(len(specs), perTask) && len(group) <= maxBatch {
+			if group[0].Lane != "" {
+				require.Len(t, in[o], 1, "the lane was divided")
+			}
+			if cost(group) <= size(len(specs), perTask, maxBatches) && len(group) <= maxBatch {
 				require.Len(t, in[o], 1, "message %d was divided", o)
 			}
 		}
@@ -75,15 +81,15 @@ func TestCut(t *testing.T) {
 		{"Unknown", 0, 25},
 		{"FastTasksMakeOneBatch", time.Millisecond, 1},
 		{"OneSecondOfWork", 20 * time.Millisecond, 10},
-		{"SlowTasksStandAlmostAlone", 10 * time.Second, 100},
+		{"SlowTasksStandAlmostAlone", 10 * time.Second, 63},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 
-			require.Len(t, cut(specs, tt.perTask), tt.want)
+			require.Len(t, cut(specs, tt.perTask, maxBatches), tt.want)
 		})
 	}
-	require.Len(t, cut(specs[:60], 10*time.Second), 60, "slow tasks of a small window have a batch each")
+	require.Len(t, cut(specs[:60], 10*time.Second, maxBatches), 60, "slow tasks of a small window have a batch each")
 }
 
 func TestEwma(t *testing.T) {
@@ -98,4 +104,48 @@ func TestEwma(t *testing.T) {
 	}
 	require.Less(t, e.value(), 12*time.Millisecond)
 	require.GreaterOrEqual(t, e.value(), 10*time.Millisecond)
+}
+
+// However many messages each task serves, the counts of all batches together
+// have room in a result.
+func TestCutWithin(t *testing.T) {
+	t.Parallel()
+
+	for _, tt := range []struct {
+		name  string
+		tasks int
+		each  func(i int) []int64
+		least int // batches
+	}{
+		{"EveryTaskServesAll", 10_000, func(int) []int64 { return offsetsFrom(1_000_000, 500, 1) }, 60},
+		{"AndTheOffsetsHaveGaps", 10_000, func(int) []int64 { return offsetsFrom(1_000_000, 500, 2) }, 8},
+		{"EverySecondOfManyMessages", 1000, func(i int) []int64 { return offsetsFrom(1_000_000_000_000+int64(i%2), 5000, 2) }, 1},
+		{"OneEach", 10_000, func(i int) []int64 { return []int64{int64(i)} }, 60},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+
+			specs := make([]workflows.TaskSpec, tt.tasks)
+			for i := range specs {
+				specs[i].SourceOffsets = tt.each(i)
+			}
+			parts := cutWithin(specs, 10*time.Second, maxBatches)
+			taken, tasks := 0, 0
+			for _, p := range parts {
+				taken += counts(p).EncodedLen()
+				tasks += len(p)
+			}
+			require.Equal(t, tt.tasks, tasks)
+			require.GreaterOrEqual(t, len(parts), tt.least)
+			require.LessOrEqual(t, taken, 2*maxCounts, "a single batch may take more than the others together")
+		})
+	}
+}
+
+func offsetsFrom(first int64, n int, step int64) []int64 {
+	out := make([]int64, n)
+	for i := range out {
+		out[i] = first + int64(i)*step
+	}
+	return out
 }

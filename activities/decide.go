@@ -113,6 +113,7 @@ func (a *Activities) apply(spec workflows.TaskSpec, te drakkar.TaskError, d *tas
 	case retry && spec.Attempt < a.attempts(spec):
 		next := spec
 		next.Attempt++
+		next.Postponed = 0
 		if next.FirstFailed.IsZero() {
 			next.FirstFailed = time.Now().UTC()
 		}

@@ -1,16 +1,15 @@
 package activities
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
-	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/temporal"
-
 	"github.com/drakkar-go/drakkar"
+	"github.com/drakkar-go/drakkar/blobs"
 	"github.com/drakkar-go/drakkar/config"
 	"github.com/drakkar-go/drakkar/events"
 	"github.com/drakkar-go/drakkar/sinks"
@@ -21,76 +20,133 @@ import (
 // letters to the dead letter queue. What a sink did not accept comes back as
 // jobs: to be tried again after a pause, or for the dead letter queue.
 func (a *Activities) Deliver(ctx context.Context, in workflows.DeliverInput) (workflows.DeliverResult, error) {
+	switch {
+	case in.Patient:
+		return a.deliverPatiently(ctx, in)
+	case in.Job != nil:
+		return a.deliverJob(ctx, in)
+	}
 	defer a.beat(ctx)()
-	if job := in.Job; job != nil {
-		if job.DLQ {
-			return a.bury(ctx, in, *job)
-		}
-		return a.deliver(ctx, in, *job)
-	}
-	var out workflows.DeliverResult
-	if total := listLen(in.Outputs); total > 0 {
-		all := workflows.DeliverJob{Items: []workflows.Range{{Last: int64(total) - 1}}}
-		res, err := a.deliver(ctx, in, all)
-		if err != nil {
-			return out, err
-		}
-		out = res
-	}
-	if total := listLen(in.Letters); total > 0 {
-		res, err := a.bury(ctx, in, workflows.DeliverJob{
-			DLQ: true, Letters: true, Items: []workflows.Range{{Last: int64(total) - 1}},
-		})
-		if err != nil {
-			return out, err
-		}
-		out.DeadLettered += res.DeadLettered
-		out.Pending = append(out.Pending, res.Pending...)
-	}
-	return out, nil
+	out, _, err := a.deliverAll(ctx, in)
+	return out, err
 }
 
-// deliver is one attempt at the sinks.
-func (a *Activities) deliver(ctx context.Context, in workflows.DeliverInput, job workflows.DeliverJob) (out workflows.DeliverResult, err error) {
-	all, err := unpackAll(ctx, a.Blobs, in.Outputs)
+// deliverAll is the first attempt at everything.
+func (a *Activities) deliverAll(ctx context.Context, in workflows.DeliverInput) (out workflows.DeliverResult, why, err error) {
+	if total := listLen(in.Outputs); total > 0 {
+		out, why, err = a.deliver(ctx, in, workflows.DeliverJob{Items: all(total)})
+		if err != nil {
+			return out, nil, err
+		}
+	}
+	if len(in.Letters) == 0 {
+		return out, why, nil
+	}
+	letters, err := a.letters(ctx, in)
+	if err != nil {
+		return out, nil, err
+	}
+	res, because, err := a.bury(ctx, in, workflows.DeliverJob{DLQ: true, Letters: true, Items: all(len(letters))})
+	if err != nil {
+		return out, nil, err
+	}
+	out.DeadLettered += res.DeadLettered
+	out.Pending = append(out.Pending, res.Pending...)
+	return out, cmp.Or(why, because), nil
+}
+
+// all are n items.
+func all(n int) blobs.List[workflows.Range] {
+	return blobs.List[workflows.Range]{Items: []workflows.Range{{Last: int64(n) - 1}}, Len: 1}
+}
+
+// jobState is what heartbeats hold: what is left of a job, and what earlier runs
+// have achieved.
+type jobState struct {
+	Job      *workflows.DeliverJob   `json:"job,omitempty"`
+	Achieved workflows.DeliverResult `json:"achieved"`
+}
+
+// maxRounds is how often a job comes back to the window, with what is left of
+// it. Its outputs travel along each time.
+const maxRounds = 5
+
+// deliverJob is one attempt at a part that failed before. Its waiting is left to
+// Temporal while nothing of it changes, and for good after some rounds:
+// repeating the activity adds nothing to the window's history, however long a
+// sink is away.
+func (a *Activities) deliverJob(ctx context.Context, in workflows.DeliverInput) (out workflows.DeliverResult, err error) {
+	state := jobState{}
+	if err := resumed(ctx, &state); err != nil {
+		return out, err
+	}
+	if state.Job == nil {
+		state.Job = in.Job
+	}
+	job, before := *state.Job, state.Achieved
+	stop := a.beat(ctx, state)
+	defer stop()
+	run := a.deliver
+	if job.DLQ {
+		run = a.bury
+	}
+	out, why, err := run(ctx, in, job)
 	if err != nil {
 		return out, err
 	}
-	at := positions(job.Items, len(all))
-	payloads := make([]sinks.Payload, len(at))
-	for i, pos := range at {
+	progress := out.Delivered+out.Skipped+out.DeadLettered > 0
+	out.Delivered += before.Delivered
+	out.Skipped += before.Skipped
+	out.DeadLettered += before.DeadLettered
+	same := len(out.Pending) == 1 && out.Pending[0].DLQ == job.DLQ
+	if !same || progress && job.Rounds < maxRounds {
+		for i := range out.Pending {
+			out.Pending[i].Rounds = job.Rounds + 1
+		}
+		return out, nil
+	}
+	next := out.Pending[0]
+	next.Rounds = job.Rounds
+	out.Pending = nil
+	stop()
+	return out, repeat(ctx, why, next.After, jobState{Job: &next, Achieved: out})
+}
+
+// deliver is one attempt at the sinks, or one more question to
+// on_delivery_error about what they refused. Why is the error of a sink.
+func (a *Activities) deliver(
+	ctx context.Context, in workflows.DeliverInput, job workflows.DeliverJob,
+) (out workflows.DeliverResult, why, err error) {
+	all, err := unpackAll(ctx, a.Blobs, in.Outputs)
+	if err != nil {
+		return out, nil, err
+	}
+	items, err := blobs.Unpack(ctx, a.Blobs, job.Items)
+	if err != nil {
+		return out, nil, lost(err)
+	}
+	d := &decider{a: a, w: in.Window, job: job, all: all, at: positions(items, len(all))}
+	if job.Ask {
+		return d.askAgain(ctx)
+	}
+	payloads := make([]sinks.Payload, len(d.at))
+	for i, pos := range d.at {
 		payloads[i] = all[pos].Payload
 	}
 	failures := a.Sinks.Deliver(sinks.WithAttempt(ctx, job.Attempts+1), payloads)
 	out.Delivered = len(payloads) - len(failures)
-	if len(failures) > 0 && ctx.Err() != nil {
-		return out, context.Cause(ctx) // the worker stops: not the sinks' fault
-	}
-	job.Attempts += int(activity.GetInfo(ctx).Attempt) - 1
-	d := &decider{a: a, w: in.Window, job: job, all: all, at: at}
-	for _, group := range grouped(failures) {
-		d.decide(ctx, group, &out)
-	}
 	if len(failures) == 0 {
-		return out, nil
+		return out, nil, nil
 	}
-	return out, unchanged(in, out, failures[0].Err)
-}
-
-// unchanged leaves the waiting to Temporal when an attempt at a part has
-// achieved nothing: repeating the activity adds nothing to the window's
-// history, however long a sink is away. Otherwise the workflow goes on with
-// what is left.
-func unchanged(in workflows.DeliverInput, out workflows.DeliverResult, why error) error {
-	if in.Job == nil || out.Delivered+out.Skipped+out.DeadLettered > 0 || len(out.Pending) != 1 {
-		return nil
+	if ctx.Err() != nil {
+		return out, nil, context.Cause(ctx) // the worker stops: not the sinks' fault
 	}
-	next := out.Pending[0]
-	if next.DLQ != in.Job.DLQ || !slices.Equal(next.Items, in.Job.Items) {
-		return nil
+	for _, group := range grouped(failures) {
+		if err := d.decide(ctx, group, &out); err != nil {
+			return out, nil, err
+		}
 	}
-	return temporal.NewApplicationErrorWithOptions(
-		errorText(why), workflows.ErrTypeNotYet, temporal.ApplicationErrorOptions{NextRetryDelay: next.After})
+	return out, failures[0].Err, nil
 }
 
 // positions are the items of ranges, those that exist.
@@ -119,16 +175,17 @@ func ranges(positions []int) []workflows.Range {
 }
 
 // grouped puts together the failures that are decided about together: of one
-// sink and of one class.
+// sink, of one class, and either tried or held back by its breaker.
 func grouped(failures []sinks.SinkFailure) [][]sinks.SinkFailure {
 	type key struct {
 		ref   sinks.Ref
 		class sinks.Class
+		held  bool
 	}
 	groups := map[key][]sinks.SinkFailure{}
 	var order []key
 	for _, f := range failures {
-		k := key{f.Ref, f.Class}
+		k := key{f.Ref, f.Class, f.BreakerOpen}
 		if _, ok := groups[k]; !ok {
 			order = append(order, k)
 		}
@@ -152,43 +209,107 @@ type decider struct {
 
 // decide decides about the failures of one sink: transient ones are delivered
 // again, on_delivery_error is asked about those that are permanent or
-// exhausted.
-func (d *decider) decide(ctx context.Context, group []sinks.SinkFailure, out *workflows.DeliverResult) {
-	policy, ok := d.a.Sinks.Policy(group[0].Ref)
-	if !ok { // another executor may have it, a newer one
-		policy = heldPolicy
-	}
+// exhausted. What the breaker held back has not been tried.
+func (d *decider) decide(ctx context.Context, group []sinks.SinkFailure, out *workflows.DeliverResult) error {
+	policy := d.policy(group[0].Ref)
 	next := d.next(group)
+	held := group[0].BreakerOpen
+	if !held {
+		next.Attempts++
+	}
 	permanent := group[0].Class == sinks.Permanent
 	hold := policy.OnOpen == "hold"
-	exhausted := !hold && (next.Attempts >= policy.MaxAttempts || group[0].BreakerOpen)
+	exhausted := !hold && (next.Attempts >= policy.MaxAttempts || held)
 	if !permanent && !exhausted {
-		next.After = max(grow(policy.InitialInterval, policy.MaxInterval, next.Attempts), retryAfter(group))
+		next.After = max(grow(policy.InitialInterval, policy.MaxInterval, max(1, next.Attempts)), retryAfter(group))
 		d.again(next, len(group), out)
-		return
+		return d.pack(ctx, out)
 	}
-	action := d.ask(ctx, group, next, permanent)
+	next.Class = workflows.ClassExhausted
+	if permanent {
+		next.Class = workflows.ClassPermanent
+	}
+	d.answer(ctx, next, out)
+	return d.pack(ctx, out)
+}
+
+// askAgain asks on_delivery_error about the items of the job.
+func (d *decider) askAgain(ctx context.Context) (out workflows.DeliverResult, why, err error) {
+	next := d.job
+	next.Ask = false
+	next.Items = blobs.List[workflows.Range]{Items: ranges(d.at)}
+	d.answer(ctx, next, &out)
+	return out, errors.New(next.Error), d.pack(ctx, &out)
+}
+
+// answer does what on_delivery_error says about refused payloads. While the hook
+// itself fails, it is asked again; the dead letter queue keeps what nobody could
+// be asked about.
+func (d *decider) answer(ctx context.Context, next workflows.DeliverJob, out *workflows.DeliverResult) {
+	policy := d.policy(next.To)
+	action, err := d.ask(ctx, next)
+	if err != nil && ctx.Err() == nil {
+		next.HookAttempts++
+		if next.HookAttempts < d.a.cfg.HookMaxAttempts {
+			next.Ask = true
+			next.After = grow(d.a.cfg.HookInitialInterval, d.a.cfg.HookMaxInterval, next.HookAttempts)
+			out.Pending = append(out.Pending, next)
+			return
+		}
+		d.a.Log.Error(fmt.Sprintf("on_delivery_error failed %d times, payloads for %s go to the dead letter queue: %v",
+			next.HookAttempts, next.To, err))
+		action = drakkar.DLQ()
+	}
+	next.HookAttempts = 0
 	after, retry := action.IsRetry()
+	n := count(next)
 	switch {
 	case action.IsSkip():
-		out.Skipped += len(group)
+		out.Skipped += n
 		d.a.Events.Record(events.SinkSkipped{
 			Sink:     events.Sink{Type: string(next.To.Type), Name: next.To.Name},
-			Payloads: len(group), Err: group[0].Err,
+			Payloads: n, Err: errors.New(next.Error),
 		})
 	case retry && next.Attempts < policy.MaxAttempts:
+		next.Class = ""
 		next.After = after
 		if after == 0 {
-			next.After = grow(policy.InitialInterval, policy.MaxInterval, next.Attempts)
+			next.After = grow(policy.InitialInterval, policy.MaxInterval, max(1, next.Attempts))
 		}
-		d.again(next, len(group), out)
+		d.again(next, n, out)
 	default:
-		next.DLQ, next.Class = true, workflows.ClassExhausted
-		if permanent {
-			next.Class = workflows.ClassPermanent
-		}
+		next.DLQ, next.After = true, 0
 		out.Pending = append(out.Pending, next)
 	}
+}
+
+// count is how many payloads the items of a job are.
+func count(job workflows.DeliverJob) int {
+	n := 0
+	for _, r := range job.Items.Items {
+		n += int(r.Last-r.First) + 1
+	}
+	return n
+}
+
+// pack makes the jobs ready to travel.
+func (d *decider) pack(ctx context.Context, out *workflows.DeliverResult) (err error) {
+	for i := range out.Pending {
+		job := &out.Pending[i]
+		if job.Items, err = d.a.packRanges(ctx, d.w, job.Items.Items); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// policy is how a sink is delivered to. One that this process does not have may
+// be there in another, a newer one.
+func (d *decider) policy(ref sinks.Ref) sinks.Policy {
+	if policy, ok := d.a.Sinks.Policy(ref); ok {
+		return policy
+	}
+	return heldPolicy
 }
 
 // heldPolicy is that of sinks which this process does not have: during an
@@ -217,48 +338,68 @@ func (d *decider) again(next workflows.DeliverJob, n int, out *workflows.Deliver
 // next is the job of what failed.
 func (d *decider) next(group []sinks.SinkFailure) workflows.DeliverJob {
 	job := workflows.DeliverJob{
-		To: group[0].Ref, Attempts: d.job.Attempts + 1, First: d.job.First, Error: errorText(group[0].Err),
+		To: group[0].Ref, Attempts: d.job.Attempts, First: d.job.First, Error: errorText(group[0].Err),
 	}
 	if job.First.IsZero() {
 		job.First = time.Now().UTC()
 	}
 	at := make([]int, len(group))
-	waiting := map[int64]bool{}
+	var waiting []int64
 	for i, f := range group {
 		at[i] = d.at[f.Index]
 		o := d.all[at[i]]
-		waiting[o.Source.Offset] = true
-		for _, also := range o.Also {
-			waiting[also] = true
-		}
+		waiting = append(append(waiting, o.Source.Offset), o.Also...)
 	}
-	job.Items = ranges(at)
-	job.Offsets = slices.Sorted(maps.Keys(waiting))
+	job.Items.Items = ranges(at)
+	job.Offsets = coarseRanges(waiting)
 	return job
 }
 
-// ask calls on_delivery_error. When the hook itself fails, its default answer
-// stands: the dead letter queue keeps everything.
-func (d *decider) ask(ctx context.Context, group []sinks.SinkFailure, next workflows.DeliverJob, permanent bool) drakkar.DeliveryAction {
+const (
+	// maxRanges is how many ranges of messages a job holds: there are as many
+	// jobs as sinks that fail.
+	maxRanges = 500
+
+	// maxItems is how many bytes of positions a job holds.
+	maxItems = 16 << 10
+)
+
+// coarseRanges are ranges that hold all of the offsets, and others between them
+// when they are very scattered.
+func coarseRanges(offsets []int64) []workflows.Range {
+	out := workflows.Ranges(offsets)
+	for len(out) > maxRanges {
+		half := out[:0]
+		for pair := range slices.Chunk(out, 2) {
+			half = append(half, workflows.Range{First: pair[0].First, Last: pair[len(pair)-1].Last})
+		}
+		out = half
+	}
+	return out
+}
+
+// packRanges makes positions ready to travel.
+func (a *Activities) packRanges(ctx context.Context, w workflows.WindowRef, r []workflows.Range) (blobs.List[workflows.Range], error) {
+	return blobs.Pack(ctx, a.Blobs, prefix(w), maxItems, r)
+}
+
+// ask calls on_delivery_error about the items of a job. Without one the answer
+// is the dead letter queue.
+func (d *decider) ask(ctx context.Context, job workflows.DeliverJob) (action drakkar.DeliveryAction, err error) {
 	if !d.a.Pipeline.Hooks().DeliveryError {
-		return drakkar.DLQ()
+		return drakkar.DLQ(), nil
 	}
 	e := drakkar.DeliveryError{
-		SinkType: string(next.To.Type), SinkName: next.To.Name, Message: next.Error,
-		Permanent: permanent, Attempts: next.Attempts,
+		SinkType: string(job.To.Type), SinkName: job.To.Name, Message: job.Error,
+		Permanent: job.Class == workflows.ClassPermanent, Attempts: job.Attempts,
 	}
-	for _, f := range group {
-		p := d.all[d.at[f.Index]].Payload
+	for _, i := range positions(job.Items.Items, len(d.all)) {
+		p := d.all[i].Payload
 		e.Payloads = append(e.Payloads, drakkar.RefusedPayload{ID: p.ID, Target: d.a.Sinks.Target(p), Value: p.Value, Source: p.Source})
 	}
-	action := drakkar.DLQ()
-	err := d.a.hook(ctx, scope("on_delivery_error", d.w, next.Offsets[0]), func(ctx context.Context) (err error) {
+	err = d.a.hook(ctx, scope("on_delivery_error", d.w, job.Offsets[0].First), func(ctx context.Context) (err error) {
 		action, err = d.a.Pipeline.OnDeliveryError(ctx, e)
 		return err
 	})
-	if err != nil {
-		d.a.Log.Error(fmt.Sprintf("on_delivery_error failed, %d payloads for %s go to the dead letter queue: %v", len(group), next.To, err))
-		return drakkar.DLQ()
-	}
-	return action
+	return action, err
 }

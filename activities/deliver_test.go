@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/drakkar-go/drakkar"
+	"github.com/drakkar-go/drakkar/activities"
 	"github.com/drakkar-go/drakkar/blobs"
 	"github.com/drakkar-go/drakkar/config"
 	"github.com/drakkar-go/drakkar/dlq"
@@ -68,8 +70,8 @@ func TestDeliver(t *testing.T) {
 		require.Len(t, out.Pending, 1)
 		job := out.Pending[0]
 		require.False(t, job.DLQ)
-		require.Equal(t, []workflows.Range{{First: 0, Last: 2}}, job.Items)
-		require.Equal(t, []int64{100, 101, 102}, job.Offsets)
+		require.Equal(t, []workflows.Range{{First: 0, Last: 2}}, job.Items.Items)
+		require.Equal(t, []workflows.Range{{First: 100, Last: 102}}, job.Offsets)
 		require.Equal(t, time.Second, job.After)
 		require.Equal(t, 1, job.Attempts)
 
@@ -101,8 +103,8 @@ func TestDeliver(t *testing.T) {
 		job := out.Pending[0]
 		require.True(t, job.DLQ)
 		require.Equal(t, workflows.ClassPermanent, job.Class)
-		require.Equal(t, []workflows.Range{{First: 1, Last: 1}}, job.Items)
-		require.Equal(t, []int64{101, 150}, job.Offsets, "only these wait")
+		require.Equal(t, []workflows.Range{{First: 1, Last: 1}}, job.Items.Items)
+		require.Equal(t, []workflows.Range{{First: 101, Last: 101}, {First: 150, Last: 150}}, job.Offsets, "only these wait")
 
 		in := deliverInput(all[:1], all[1:])
 		in.Job, in.Sources = &job, messages("zero", "one")
@@ -143,7 +145,7 @@ func TestDeliver(t *testing.T) {
 			b.sink.FailNext(1, sinks.Permanent, errors.New("no"))
 			in := deliverInput(payloads(1))
 			if tt.attempt > 0 {
-				in.Job = &workflows.DeliverJob{Items: []workflows.Range{{}}, Attempts: tt.attempt}
+				in.Job = &workflows.DeliverJob{Items: list(workflows.Range{}), Attempts: tt.attempt}
 			}
 			out, err := run[workflows.DeliverResult](t, b, b.acts.Deliver, in)
 			require.NoError(t, err)
@@ -178,7 +180,7 @@ func TestDeliver(t *testing.T) {
 		}})
 		b.sink.FailNext(1, sinks.Transient, errors.New("away"))
 		in := deliverInput(payloads(1))
-		in.Job = &workflows.DeliverJob{Items: []workflows.Range{{}}, Attempts: 1}
+		in.Job = &workflows.DeliverJob{Items: list(workflows.Range{}), Attempts: 1}
 		out, err := run[workflows.DeliverResult](t, b, b.acts.Deliver, in)
 		require.NoError(t, err)
 		require.True(t, out.Pending[0].DLQ)
@@ -198,7 +200,7 @@ func TestDeliver(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, out.DeadLettered)
 		require.Equal(t, 1, out.Pending[0].DLQAttempts)
-		require.Equal(t, []int64{100}, out.Pending[0].Offsets)
+		require.Equal(t, []workflows.Range{{First: 100, Last: 100}}, out.Pending[0].Offsets)
 		require.Equal(t, time.Second, out.Pending[0].After)
 
 		in.Job = &out.Pending[0]
@@ -214,6 +216,62 @@ func TestDeliver(t *testing.T) {
 		require.Len(t, eventsOf[events.DLQFailed](b), 2)
 		require.Len(t, eventsOf[events.DeadLettered](b), 1)
 	})
+}
+
+// A dead letter without its source is the worse one: only a message that is
+// gone from Kafka is left out, one that cannot be read now is waited for.
+func TestDeliver_SourceOfADeadLetter(t *testing.T) {
+	t.Parallel()
+
+	letter := func(offset int64) workflows.Letter {
+		return workflows.Letter{Kind: workflows.LetterMessage, Offset: offset, Class: "parse"}
+	}
+	in := workflows.DeliverInput{
+		Window:  ref(),
+		Sources: append(messages("x"), workflows.Message{Offset: 101, Size: 1 << 20}, workflows.Message{Offset: 102, Size: 9, Key: drakkar.Bytes("k")}),
+		Letters: []blobs.List[workflows.Letter]{list(letter(100), letter(102), letter(101), letter(101))},
+	}
+	b := setup(t, options{})
+	asked := map[int64]int{}
+	b.acts.Source = sourceFunc(func(_ context.Context, offset int64) (drakkar.Record, error) {
+		asked[offset]++
+		if offset == 102 {
+			return drakkar.Record{}, fmt.Errorf("compacted: %w", activities.ErrRecordGone)
+		}
+		return drakkar.Record{}, errors.New("brokers are away")
+	})
+	out, err := run[workflows.DeliverResult](t, b, b.acts.Deliver, in)
+	require.NoError(t, err)
+	require.Equal(t, 2, out.DeadLettered, "those that need no broker, and those which no broker has")
+	require.Equal(t, map[int64]int{101: 1, 102: 1}, asked, "brokers that are away are asked once")
+	require.Contains(t, b.letters.letters[1].Source.ValueMissing, "compacted")
+	require.Equal(t, "k", b.letters.letters[1].Source.Key.String(), "what has travelled is kept")
+	require.Len(t, out.Pending, 1)
+	job := out.Pending[0]
+	require.Equal(t, []workflows.Range{{First: 101, Last: 101}}, job.Offsets)
+	require.Equal(t, []workflows.Range{{First: 2, Last: 3}}, job.Items.Items)
+	failed := eventsOf[events.DLQFailed](b)
+	require.Len(t, failed, 1)
+	require.Equal(t, 2, failed[0].Entries)
+	require.ErrorContains(t, failed[0].Err, "brokers are away")
+
+	in.Job = &job
+	_, err = run[workflows.DeliverResult](t, b, b.acts.Deliver, in)
+	require.Equal(t, workflows.ErrTypeNotYet, errorType(t, err), "and again, for as long as it takes")
+	require.Len(t, b.letters.letters, 2)
+
+	b.acts.Source = log{101: drakkar.Bytes("large")}
+	out, err = run[workflows.DeliverResult](t, b, b.acts.Deliver, in)
+	require.NoError(t, err)
+	require.Equal(t, workflows.DeliverResult{DeadLettered: 2}, out)
+	require.Equal(t, "large", b.letters.letters[3].Source.Value.String())
+}
+
+// sourceFunc is a log that a test bends.
+type sourceFunc func(ctx context.Context, offset int64) (drakkar.Record, error)
+
+func (f sourceFunc) Read(ctx context.Context, _ string, _ int32, offset int64) (drakkar.Record, error) {
+	return f(ctx, offset)
 }
 
 func nextRetry(t *testing.T, err error) time.Duration {

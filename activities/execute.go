@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"maps"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -21,23 +19,29 @@ import (
 // to it. What is finished is recorded in heartbeats: when the worker dies, only
 // what was running then runs again. A worker that stops hands back what it has
 // not begun.
+//
+// Attempts to repeat and replacements are batches of their own for the window.
+// Where it asks for patience, Temporal repeats the activity after the pause
+// until nothing is left to repeat: that adds nothing to the history.
 func (a *Activities) Execute(ctx context.Context, in workflows.ExecuteInput) (workflows.Outcome, error) {
-	specs, err := blobs.Unpack(ctx, a.Blobs, in.Batch.Tasks)
-	if err != nil {
-		a.Admission.Arrived(0).Close()
-		return workflows.Outcome{}, lost(err)
-	}
-	run := &batchRun{a: a, in: in, specs: specs, done: make([]*taskDone, len(specs))}
-	if err := run.resume(ctx); err != nil {
+	run := &batchRun{a: a, in: in}
+	if err := run.load(ctx); err != nil {
 		a.Admission.Arrived(0).Close()
 		return workflows.Outcome{}, err
 	}
-	run.batch = a.Admission.Arrived(run.left())
+	run.batch = a.Admission.Arrived(run.ready())
 	defer run.batch.Close()
 
 	stop := run.heartbeat(ctx)
 	defer stop() // packing what came of the tasks takes its time too
 	run.all(ctx)
+	if next, after, why := run.goesOn(ctx); next != nil {
+		if err := run.pack(ctx, next); err != nil {
+			return workflows.Outcome{}, err
+		}
+		stop()
+		return workflows.Outcome{}, repeat(ctx, errors.New(why), after, runState{From: next})
+	}
 	return run.outcome(ctx)
 }
 
@@ -46,6 +50,7 @@ type batchRun struct {
 	a     *Activities
 	in    workflows.ExecuteInput
 	specs []workflows.TaskSpec
+	units [][]int // positions in specs; those of a lane run one after the other
 	batch *executor.Batch
 
 	mu    sync.Mutex
@@ -53,6 +58,37 @@ type batchRun struct {
 	fresh []*taskDone // not in a heartbeat yet
 
 	kept []blobs.List[taskDone] // what heartbeats hold
+	from *nextRun               // what an earlier run left, if this repeats one
+}
+
+// runState is what heartbeats hold: tasks that are finished, and what the run
+// began with.
+type runState struct {
+	Kept []blobs.List[taskDone] `json:"kept,omitempty"`
+	From *nextRun               `json:"from,omitempty"`
+}
+
+// nextRun is what a run leaves to the one that repeats it.
+type nextRun struct {
+	// Specs are the tasks to run.
+	Specs blobs.List[workflows.TaskSpec] `json:"specs"`
+
+	// Done are tasks that are finished, Earlier those of runs before.
+	Done    blobs.List[finished]   `json:"done,omitzero"`
+	Earlier []blobs.List[finished] `json:"earlier,omitempty"`
+
+	// New counts tasks among both which the window does not know.
+	New      workflows.Counts `json:"new,omitempty"`
+	NewTasks int              `json:"new_tasks,omitempty"`
+
+	specs []workflows.TaskSpec
+	done  []finished
+}
+
+// finished is a task with what it came to.
+type finished struct {
+	Spec workflows.TaskSpec `json:"spec"`
+	Done taskDone           `json:"done"`
 }
 
 // taskDone is what one task came to. It travels in heartbeats.
@@ -62,8 +98,9 @@ type taskDone struct {
 	Settled   bool `json:"settled,omitempty"`
 	Succeeded bool `json:"succeeded,omitempty"`
 
-	// Again is the task itself, to be attempted again after a pause; Replaced
-	// are the tasks instead of it.
+	// Again is the task itself, to be attempted again after a pause; with no
+	// pause it was handed back by a worker that stops. Replaced are the tasks
+	// instead of it.
 	Again    *workflows.TaskSpec  `json:"again,omitempty"`
 	After    time.Duration        `json:"after,omitempty"`
 	Replaced []workflows.TaskSpec `json:"replaced,omitempty"`
@@ -76,27 +113,108 @@ type taskDone struct {
 	Error   string                `json:"error,omitempty"`
 }
 
-// left is the number of tasks that need a slot.
-func (r *batchRun) left() int {
+// load reads the tasks, and what earlier runs have finished.
+func (r *batchRun) load(ctx context.Context) error {
+	var state runState
+	if err := resumed(ctx, &state); err != nil {
+		return err
+	}
+	r.kept, r.from = state.Kept, state.From
+	tasks := r.in.Batch.Tasks
+	if r.from != nil {
+		tasks = r.from.Specs
+	}
+	specs, err := blobs.Unpack(ctx, r.a.Blobs, tasks)
+	if err != nil {
+		return lost(err)
+	}
+	r.specs, r.units = specs, units(specs)
+	r.done = make([]*taskDone, len(specs))
+	return r.resume(ctx)
+}
+
+// units are the positions of tasks that run one after the other: a lane each,
+// and all other tasks alone.
+func units(specs []workflows.TaskSpec) [][]int {
+	var out [][]int
+	lanes := map[string]int{}
+	for i, s := range specs {
+		n, ok := lanes[s.Lane]
+		if s.Lane == "" || !ok {
+			n = len(out)
+			out = append(out, nil)
+		}
+		if s.Lane != "" {
+			lanes[s.Lane] = n
+		}
+		out[n] = append(out[n], i)
+	}
+	return out
+}
+
+// ready is the number of tasks that need a slot now or soon: of a lane its next.
+func (r *batchRun) ready() int {
 	n := 0
-	for i, s := range r.specs {
-		if r.done[i] == nil && s.Precomputed == nil {
+	for _, u := range r.units {
+		if i, ok := r.next(u); ok && r.specs[i].Precomputed == nil {
 			n++
 		}
 	}
 	return n
 }
 
+// next is the task of the unit which runs next: the one behind those that are
+// over. There is none when one of them has to be waited for.
+func (r *batchRun) next(unit []int) (i int, ok bool) {
+	for _, i := range unit {
+		if r.done[i] == nil {
+			return i, true
+		}
+		if !r.done[i].over() {
+			return 0, false
+		}
+	}
+	return 0, false
+}
+
+// over reports whether what comes behind the task may run.
+func (d *taskDone) over() bool { return d.Settled && len(d.Replaced) == 0 }
+
 // all runs every task that is not done yet. When the worker stops, so does the
 // pool: tasks that wait for a slot come back from it at once, unharmed.
 func (r *batchRun) all(ctx context.Context) {
 	var wg sync.WaitGroup
-	for i := range r.specs {
-		if r.done[i] == nil {
-			wg.Go(func() { r.finish(r.one(ctx, i)) })
-		}
+	for _, u := range r.units {
+		wg.Go(func() { r.unit(ctx, u) })
 	}
 	wg.Wait()
+}
+
+// unit runs the tasks of a unit until one has to be waited for.
+func (r *batchRun) unit(ctx context.Context, unit []int) {
+	started := r.batch.Started // counted once: the others of a lane do not wait for a slot yet
+	for {
+		i, ok := r.next(unit)
+		if !ok {
+			return
+		}
+		r.finish(r.guarded(ctx, i, started))
+		started = nil
+	}
+}
+
+// panicPause is how long a task is put off around which Drakkar itself panicked.
+const panicPause = 30 * time.Second
+
+// guarded is one. A panic outside of any hook is a mistake of Drakkar's own: it
+// says nothing about the task, which is put off and loses no attempt.
+func (r *batchRun) guarded(ctx context.Context, i int, started func()) (d *taskDone) {
+	err := guard("execute", func() error { d = r.one(ctx, i, started); return nil })
+	if err != nil {
+		r.a.logPanic("execute", frozen(err))
+		d = &taskDone{I: i, Again: &r.specs[i], After: panicPause}
+	}
+	return d
 }
 
 func (r *batchRun) finish(d *taskDone) {
@@ -114,10 +232,13 @@ func (d *taskDone) handedBack(spec workflows.TaskSpec) bool {
 }
 
 // one runs one attempt and the hooks behind it.
-func (r *batchRun) one(ctx context.Context, i int) *taskDone {
+func (r *batchRun) one(ctx context.Context, i int, started func()) *taskDone {
 	spec := r.specs[i]
 	d := &taskDone{I: i}
-	res, err := r.a.Pool.Run(ctx, r.job(spec))
+	res, err := r.a.Pool.Run(ctx, r.job(spec, started))
+	if r.a.postpone(r.in.Window, spec, err, d) {
+		return d
+	}
 	if te, failed := taskError(err); failed {
 		r.failed(ctx, spec, te, d)
 		return d
@@ -133,14 +254,14 @@ func (r *batchRun) one(ctx context.Context, i int) *taskDone {
 	return d
 }
 
-func (r *batchRun) job(spec workflows.TaskSpec) executor.Job {
+func (r *batchRun) job(spec workflows.TaskSpec, started func()) executor.Job {
 	priority, err := r.a.Pipeline.Priority(spec.Task)
 	if err != nil {
-		r.a.Events.Record(events.HookRan{Hook: "task_priority", TaskID: spec.ID, Err: err})
+		r.a.Events.Record(events.HookRan{Hook: "task_priority", TaskID: spec.ID, Err: frozen(err)})
 	}
 	job := executor.Job{
 		Task: spec.Task, Attempt: spec.Attempt, At: at(r.in.Window, spec.SourceOffsets[0]),
-		Priority: priority, Started: r.batch.Started,
+		Priority: priority, Started: started,
 	}
 	if r.a.Pipeline.Hooks().Execute {
 		job.Execute = r.a.Pipeline.Execute
@@ -171,7 +292,7 @@ func (r *batchRun) succeeded(ctx context.Context, spec workflows.TaskSpec, res d
 	}
 	d.Settled, d.Succeeded, d.Outputs = true, true, outputs
 	if r.in.Records {
-		d.Record = &workflows.TaskRecord{ID: spec.ID, Offsets: spec.SourceOffsets, Result: &res}
+		d.Record = &workflows.TaskRecord{Task: spec.Task, Index: spec.Index, Result: &res}
 	}
 }
 
@@ -194,174 +315,11 @@ func (r *batchRun) failed(ctx context.Context, spec workflows.TaskSpec, te drakk
 // record is what hooks are told of a task that failed: its error, or nothing
 // when it was replaced.
 func record(spec workflows.TaskSpec, te drakkar.TaskError, d *taskDone) *workflows.TaskRecord {
-	rec := &workflows.TaskRecord{ID: spec.ID, Offsets: spec.SourceOffsets}
+	rec := &workflows.TaskRecord{Task: spec.Task, Index: spec.Index}
 	if d.Replaced == nil {
 		rec.Error = &te
 	}
 	return rec
-}
-
-// outcome merges what the tasks came to, in the order of the batch.
-func (r *batchRun) outcome(ctx context.Context) (workflows.Outcome, error) {
-	return r.a.merge(ctx, r.in.Window, r.specs, r.done)
-}
-
-// merge is what tasks came to, as the workflow needs it.
-func (a *Activities) merge(ctx context.Context, w workflows.WindowRef, specs []workflows.TaskSpec, done []*taskDone) (out workflows.Outcome, err error) {
-	var settled, handed []workflows.TaskSpec
-	var m merged
-	for i, d := range done {
-		if d.handedBack(specs[i]) {
-			handed = append(handed, *d.Again)
-		}
-		if d.Settled {
-			settled = append(settled, specs[i])
-		}
-		m.add(specs[i], d)
-	}
-	out.Settled = counts(settled)
-	out.Succeeded, out.Failed = m.succeeded, m.failed
-	if err := a.packMerged(ctx, w, m, &out); err != nil {
-		return out, err
-	}
-	if out.FollowUps, err = a.followUps(ctx, w, m, handed); err != nil {
-		return out, err
-	}
-	return out, nil
-}
-
-// merged are the parts of many taskDones.
-type merged struct {
-	outputs   []workflows.Output
-	records   []workflows.TaskRecord
-	letters   []workflows.Letter
-	calls     []pendingCall
-	again     map[time.Duration][]workflows.TaskSpec
-	replaced  []workflows.TaskSpec
-	succeeded int
-	failed    int
-}
-
-type pendingCall struct {
-	stage workflows.Stage
-	call  workflows.TaskCall
-	err   string
-}
-
-func (m *merged) add(spec workflows.TaskSpec, d *taskDone) {
-	m.outputs = append(m.outputs, d.Outputs...)
-	m.replaced = append(m.replaced, d.Replaced...)
-	if d.Record != nil {
-		m.records = append(m.records, *d.Record)
-	}
-	if d.Letter != nil {
-		m.letters = append(m.letters, *d.Letter)
-	}
-	if d.Call != nil {
-		m.calls = append(m.calls, pendingCall{stage: d.Stage, call: *d.Call, err: d.Error})
-	}
-	if d.Again != nil && !d.handedBack(spec) {
-		if m.again == nil {
-			m.again = map[time.Duration][]workflows.TaskSpec{}
-		}
-		m.again[d.After] = append(m.again[d.After], *d.Again)
-	}
-	switch {
-	case d.Succeeded:
-		m.succeeded++
-	case d.Settled && d.Replaced == nil:
-		m.failed++
-	}
-}
-
-// packMerged packs the lists of a result.
-func (a *Activities) packMerged(ctx context.Context, w workflows.WindowRef, m merged, out *workflows.Outcome) (err error) {
-	p := prefix(w)
-	if out.Outputs, err = blobs.Pack(ctx, a.Blobs, p, w.InlineLimit, m.outputs); err != nil {
-		return err
-	}
-	if out.Records, err = blobs.Pack(ctx, a.Blobs, p, w.InlineLimit, m.records); err != nil {
-		return err
-	}
-	if out.Letters, err = blobs.Pack(ctx, a.Blobs, p, w.InlineLimit/2, m.letters); err != nil {
-		return err
-	}
-	for _, l := range m.letters {
-		out.LetterOffsets = append(out.LetterOffsets, l.Offset)
-	}
-	slices.Sort(out.LetterOffsets)
-	out.LetterOffsets = slices.Compact(out.LetterOffsets)
-	room := w.InlineLimit / 2
-	for _, c := range m.calls {
-		list, err := blobs.Pack(ctx, a.Blobs, p, max(0, room), []workflows.TaskCall{c.call})
-		if err != nil {
-			return err
-		}
-		room -= list.Inline()
-		out.Calls = append(out.Calls, workflows.HookCall{
-			Stage: c.stage, Task: list, Offsets: c.call.Spec.SourceOffsets, Attempts: 1, Error: c.err,
-		})
-	}
-	return nil
-}
-
-// followUps are the batches that follow: what a stopping worker hands back,
-// attempts to repeat, one batch for each pause, and replacements.
-func (a *Activities) followUps(ctx context.Context, w workflows.WindowRef, m merged, handed []workflows.TaskSpec) ([]workflows.Batch, error) {
-	room := w.InlineLimit / 2
-	var out []workflows.Batch
-	add := func(specs []workflows.TaskSpec, after time.Duration, fresh bool) error {
-		if len(specs) == 0 {
-			return nil
-		}
-		b, err := a.batch(ctx, w, specs, room)
-		if err != nil {
-			return err
-		}
-		room -= b.Tasks.Inline()
-		b.After = after
-		if fresh {
-			b.New = b.Counts
-		}
-		out = append(out, b)
-		return nil
-	}
-	if err := add(handed, 0, false); err != nil {
-		return nil, err
-	}
-	for after, specs := range coarse(m.again) {
-		if err := add(specs, after, false); err != nil {
-			return nil, err
-		}
-	}
-	for _, part := range cut(m.replaced, a.taskTime.value()) {
-		if err := add(part, 0, true); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
-
-// maxPauses is how many batches the retries of one outcome make: handlers may
-// ask for another pause for every task.
-const maxPauses = 8
-
-// coarse yields the tasks of each pause, the shortest first. Where there are
-// too many pauses, neighbours share the longest of theirs.
-func coarse(again map[time.Duration][]workflows.TaskSpec) func(func(time.Duration, []workflows.TaskSpec) bool) {
-	return func(yield func(time.Duration, []workflows.TaskSpec) bool) {
-		pauses := slices.Sorted(maps.Keys(again))
-		size := max(1, (len(pauses)+maxPauses-1)/maxPauses)
-		for group := range slices.Chunk(pauses, size) {
-			var specs []workflows.TaskSpec
-			for _, p := range group {
-				specs = append(specs, again[p]...)
-			}
-			if !yield(group[len(group)-1], specs) {
-				return
-			}
-		}
-	}
 }
 
 // replacement completes a task that replaces another: it inherits offsets, and
@@ -375,5 +333,5 @@ func replacement(parent workflows.TaskSpec, t drakkar.Task, n int) workflows.Tas
 	if len(t.SourceOffsets) == 0 {
 		t.SourceOffsets = parent.SourceOffsets
 	}
-	return workflows.TaskSpec{Task: t, Index: index, Attempt: 1, Depth: parent.Depth + 1}
+	return workflows.TaskSpec{Task: t, Index: index, Attempt: 1, Depth: parent.Depth + 1, Lane: parent.Lane}
 }

@@ -2,6 +2,8 @@ package activities_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -24,10 +26,10 @@ func TestExecute(t *testing.T) {
 
 		b := setup(t, options{})
 		out, err := run[workflows.Outcome](t, b, b.acts.Execute, workflows.ExecuteInput{
-			Window: ref(), Batch: batch(drakkar.Task{Args: []string{"one"}}, drakkar.Task{Args: []string{"two"}}), Records: true,
+			Window: ref(), Batch: batch(drakkar.Task{Args: []string{"one"}}, drakkar.Task{Args: []string{"two"}}), Records: true, RecordLimit: 1 << 20,
 		})
 		require.NoError(t, err)
-		require.Equal(t, []workflows.Count{{Offset: 100, N: 1}, {Offset: 101, N: 1}}, out.Settled)
+		require.Equal(t, workflows.Counts{count(100, 101, 1)}, out.Settled)
 		require.Equal(t, 2, out.Succeeded)
 		require.Equal(t, "one\n", out.Outputs.Items[0].Value.String())
 		require.Equal(t, "t~abcd/3/100/t0/0", out.Outputs.Items[0].ID)
@@ -59,14 +61,39 @@ func TestExecute(t *testing.T) {
 		require.Len(t, outputs[0].Value, 1<<20, "capped at max_output_bytes")
 	})
 
-	t.Run("LostBatch", func(t *testing.T) {
+	for name, spoil := range map[string]func(path string) error{
+		"Gone":        os.Remove,
+		"Damaged":     func(path string) error { return os.WriteFile(path, []byte("[]"), 0o600) },
+		"Undecodable": nil,
+	} {
+		t.Run("LostBatch"+name, func(t *testing.T) {
+			t.Parallel()
+
+			b := setup(t, options{})
+			name, err := b.store.Put(t.Context(), "p", []byte("{}"))
+			require.NoError(t, err)
+			if spoil != nil {
+				require.NoError(t, spoil(filepath.Join(b.store.String(), name)))
+			}
+			in := workflows.ExecuteInput{Window: ref()}
+			in.Batch.Tasks = blobs.List[workflows.TaskSpec]{Len: 1, Ref: name}
+			_, err = run[workflows.Outcome](t, b, b.acts.Execute, in)
+			require.Equal(t, workflows.ErrTypeLost, errorType(t, err), "repeating it cannot help")
+			require.ErrorContains(t, err, name)
+		})
+	}
+
+	t.Run("ABatchThatCannotBeReadNowIsNotLost", func(t *testing.T) {
 		t.Parallel()
 
 		b := setup(t, options{})
+		name, err := b.store.Put(t.Context(), "p", []byte("[]"))
+		require.NoError(t, err)
+		require.NoError(t, b.store.Close())
 		in := workflows.ExecuteInput{Window: ref()}
-		in.Batch.Tasks = blobs.List[workflows.TaskSpec]{Len: 1, Ref: "p/" + strings.Repeat("0", 64)}
-		_, err := run[workflows.Outcome](t, b, b.acts.Execute, in)
-		require.Error(t, err)
+		in.Batch.Tasks = blobs.List[workflows.TaskSpec]{Len: 1, Ref: name}
+		_, err = run[workflows.Outcome](t, b, b.acts.Execute, in)
+		require.NotEqual(t, workflows.ErrTypeLost, errorType(t, err))
 	})
 
 	t.Run("HookThatFailsIsLeftToTheWorkflow", func(t *testing.T) {
@@ -82,9 +109,9 @@ func TestExecute(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, int32(2), calls.Load(), "once more on the spot")
 		require.Empty(t, out.Settled)
-		require.Len(t, out.Calls, 1)
-		require.Equal(t, workflows.StageTask, out.Calls[0].Stage)
-		require.Equal(t, "x\n", out.Calls[0].Task.Items[0].Result.Stdout.String())
+		require.Equal(t, 1, out.Calls.List.Len)
+		require.Equal(t, workflows.StageTask, out.Calls.List.Items[0].Stage)
+		require.Equal(t, "x\n", out.Calls.List.Items[0].Task.Result.Stdout.String())
 	})
 
 	t.Run("UnknownSinkIsAnErrorOfTheHook", func(t *testing.T) {
@@ -96,8 +123,8 @@ func TestExecute(t *testing.T) {
 		}
 		out, err := run[workflows.Outcome](t, b, b.acts.Execute, workflows.ExecuteInput{Window: ref(), Batch: batch(drakkar.Task{})})
 		require.NoError(t, err)
-		require.Len(t, out.Calls, 1)
-		require.Contains(t, out.Calls[0].Error, "outt")
+		require.Equal(t, 1, out.Calls.List.Len)
+		require.Contains(t, out.Calls.List.Items[0].Error, "outt")
 	})
 }
 
@@ -111,6 +138,7 @@ func TestExecuteFailures(t *testing.T) {
 		name    string
 		task    drakkar.Task
 		attempt int
+		missed  int  // how often it was missing before
 		plain   bool // no on_error hook
 		answer  drakkar.ErrorAction
 		check   func(t *testing.T, out workflows.Outcome)
@@ -151,7 +179,7 @@ func TestExecuteFailures(t *testing.T) {
 				require.Equal(t, workflows.ClassTask, out.Letters.Items[0].Class)
 				require.Equal(t, 3, out.Letters.Items[0].Attempts)
 				require.Equal(t, "no\n", out.Letters.Items[0].Failure.Result.Stderr.String())
-				require.Equal(t, []int64{100}, out.LetterOffsets)
+				require.Equal(t, []workflows.Range{{First: 100, Last: 100}}, out.LetterOffsets)
 			},
 		},
 		{
@@ -166,7 +194,7 @@ func TestExecuteFailures(t *testing.T) {
 			},
 		},
 		{
-			name: "DeadLetterOfAStart", task: drakkar.Task{Binary: "/nonexistent"}, answer: drakkar.DeadLetter(), action: "dead_letter",
+			name: "DeadLetterOfAStart", task: drakkar.Task{Binary: "/dev"}, answer: drakkar.DeadLetter(), action: "dead_letter",
 			check: func(t *testing.T, out workflows.Outcome) {
 				t.Helper()
 				require.Equal(t, workflows.ClassStart, out.Letters.Items[0].Class)
@@ -180,7 +208,7 @@ func TestExecuteFailures(t *testing.T) {
 				require.Len(t, out.Settled, 1)
 				require.Zero(t, out.Failed)
 				next := out.FollowUps[0]
-				require.Equal(t, []workflows.Count{{Offset: 100, N: 2}}, next.New)
+				require.Equal(t, workflows.Counts{count(100, 100, 2)}, next.New)
 				require.Equal(t, "0.1", next.Tasks.Items[1].Index)
 				require.Equal(t, "3-100-0", next.Tasks.Items[1].ParentID)
 				require.Equal(t, 1, next.Tasks.Items[1].Depth)
@@ -200,7 +228,35 @@ func TestExecuteFailures(t *testing.T) {
 			check: func(t *testing.T, out workflows.Outcome) { t.Helper(); require.Len(t, out.FollowUps, 1) },
 		},
 		{
-			name: "MissingBinaryIsNotRepeated", task: drakkar.Task{Binary: "/no/such/program"}, plain: true, action: "dead_letter",
+			name: "MissingBinaryIsTriedElsewhere", task: drakkar.Task{Binary: "/no/such/program"}, attempt: 3, missed: 2, action: "postponed",
+			answer: drakkar.Skip(), // nobody asks
+			check: func(t *testing.T, out workflows.Outcome) {
+				t.Helper()
+				require.Empty(t, out.Settled)
+				require.Zero(t, out.Letters.Len)
+				again := out.FollowUps[0]
+				require.Equal(t, 4*time.Second, again.After)
+				require.Equal(t, 3, again.Tasks.Items[0].Attempt, "the attempt was not made")
+				require.Equal(t, 3, again.Tasks.Items[0].Postponed)
+			},
+		},
+		{
+			name: "BinaryMissingEverywhereIsAFailure", task: drakkar.Task{Binary: "/no/such/program"}, missed: 10, answer: drakkar.Skip(), action: "skip",
+			check: func(t *testing.T, out workflows.Outcome) {
+				t.Helper()
+				require.Len(t, out.Settled, 1)
+				require.Empty(t, out.FollowUps)
+			},
+		},
+		{
+			name: "EachAttemptIsTriedElsewhere", task: sh("exit 3"), missed: 10, plain: true, action: "retry",
+			check: func(t *testing.T, out workflows.Outcome) {
+				t.Helper()
+				require.Zero(t, out.FollowUps[0].Tasks.Items[0].Postponed)
+			},
+		},
+		{
+			name: "BinaryMissingForTooLongIsNotRepeated", task: drakkar.Task{Binary: "/no/such/program"}, missed: 10, plain: true, action: "dead_letter",
 			check: func(t *testing.T, out workflows.Outcome) {
 				t.Helper()
 				require.Equal(t, workflows.ClassStart, out.Letters.Items[0].Class)
@@ -224,8 +280,8 @@ func TestExecuteFailures(t *testing.T) {
 
 			b := setup(t, options{plain: tt.plain})
 			b.handler.onError = func(drakkar.Task, drakkar.TaskError) drakkar.ErrorAction { return tt.answer }
-			in := workflows.ExecuteInput{Window: ref(), Batch: batch(tt.task), Records: true}
-			in.Batch.Tasks.Items[0].Attempt = max(1, tt.attempt)
+			in := workflows.ExecuteInput{Window: ref(), Batch: batch(tt.task), Records: true, RecordLimit: 1 << 20}
+			in.Batch.Tasks.Items[0].Attempt, in.Batch.Tasks.Items[0].Postponed = max(1, tt.attempt), tt.missed
 			out, err := run[workflows.Outcome](t, b, b.acts.Execute, in)
 			require.NoError(t, err)
 			tt.check(t, out)
@@ -235,6 +291,25 @@ func TestExecuteFailures(t *testing.T) {
 		})
 	}
 
+	t.Run("AHostThatIsShortOfSomethingIsWaitedFor", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, options{plain: true})
+		path := filepath.Join(t.TempDir(), "prog")
+		writing, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o700)
+		require.NoError(t, err)
+		defer writing.Close()
+		in := workflows.ExecuteInput{Window: ref(), Batch: batch(drakkar.Task{Binary: path}, drakkar.Task{Args: []string{"fine"}})}
+		in.Batch.Tasks.Items[0].Postponed = 1000
+		out, err := run[workflows.Outcome](t, b, b.acts.Execute, in)
+		require.NoError(t, err)
+		require.Zero(t, out.Letters.Len)
+		require.Equal(t, 1, out.Succeeded, "the others of the batch go on")
+		require.Equal(t, 30*time.Second, out.FollowUps[0].After)
+		require.Equal(t, 1, out.FollowUps[0].Tasks.Items[0].Attempt)
+		require.Equal(t, "postponed", eventsOf[events.TaskFailed](b)[0].Action)
+	})
+
 	t.Run("OnErrorPanics", func(t *testing.T) {
 		t.Parallel()
 
@@ -242,7 +317,7 @@ func TestExecuteFailures(t *testing.T) {
 		b.handler.onError = func(drakkar.Task, drakkar.TaskError) drakkar.ErrorAction { panic("oh") }
 		out, err := run[workflows.Outcome](t, b, b.acts.Execute, workflows.ExecuteInput{Window: ref(), Batch: batch(sh("exit 3"))})
 		require.NoError(t, err)
-		require.Equal(t, workflows.StageError, out.Calls[0].Stage)
+		require.Equal(t, workflows.StageError, out.Calls.List.Items[0].Stage)
 	})
 
 	t.Run("ReplacementOfAForeignMessage", func(t *testing.T) {
@@ -254,7 +329,7 @@ func TestExecuteFailures(t *testing.T) {
 		}
 		out, err := run[workflows.Outcome](t, b, b.acts.Execute, workflows.ExecuteInput{Window: ref(), Batch: batch(sh("exit 3"))})
 		require.NoError(t, err)
-		require.Contains(t, out.Calls[0].Error, "999")
+		require.Contains(t, out.Calls.List.Items[0].Error, "999")
 		require.Empty(t, out.FollowUps, "what is refused does not run")
 		require.Empty(t, out.Settled)
 	})
@@ -291,8 +366,8 @@ func TestExecuteFailures(t *testing.T) {
 		}
 		out, err := run[workflows.Outcome](t, b, b.acts.Execute, workflows.ExecuteInput{Window: ref(), Batch: batch(drakkar.Task{})})
 		require.NoError(t, err)
-		require.True(t, utf8.ValidString(out.Calls[0].Error))
-		require.Less(t, len(out.Calls[0].Error), 5000)
+		require.True(t, utf8.ValidString(out.Calls.List.Items[0].Error))
+		require.Less(t, len(out.Calls.List.Items[0].Error), 5000)
 	})
 
 	t.Run("ReplacementsEnd", func(t *testing.T) {
@@ -318,15 +393,33 @@ func TestExecuteResumesBehindItsHeartbeat(t *testing.T) {
 		return drakkar.CollectResult{Kafka: []drakkar.KafkaPayload{{Data: []byte(r.Stdout)}}}, nil
 	}
 	in := workflows.ExecuteInput{Window: ref(), Batch: batch(drakkar.Task{Args: []string{"one"}}, drakkar.Task{Args: []string{"two"}})}
-	b.env.SetHeartbeatDetails([]any{map[string]any{
+	b.env.SetHeartbeatDetails(map[string]any{"kept": []any{map[string]any{
 		"items": []any{map[string]any{"i": 0, "settled": true, "succeeded": true, "outputs": []any{
 			map[string]any{"id": "kept", "to": map[string]any{"type": "kafka", "name": "out"}, "value": "kept"},
 		}}}, "len": 1,
-	}})
+	}}})
 	out, err := run[workflows.Outcome](t, b, b.acts.Execute, in)
 	require.NoError(t, err)
 	require.Equal(t, int32(1), calls.Load(), "what was recorded does not run again")
 	require.Equal(t, 2, out.Succeeded)
 	require.Equal(t, "kept", out.Outputs.Items[0].Value.String())
 	require.Equal(t, "two\n", out.Outputs.Items[1].Value.String())
+}
+
+// What a heartbeat refers to may be lost: then the tasks, which are there, run
+// again.
+func TestExecuteRunsAgainWhatItsHeartbeatHasLost(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t, options{})
+	in := workflows.ExecuteInput{Window: ref(), Batch: batch(drakkar.Task{Args: []string{"one"}}, drakkar.Task{Args: []string{"two"}})}
+	b.env.SetHeartbeatDetails(map[string]any{"kept": []any{
+		map[string]any{"ref": "p/gone", "len": 1},
+		map[string]any{"items": []any{map[string]any{"i": 1, "settled": true, "succeeded": true}}, "len": 1},
+	}})
+	out, err := run[workflows.Outcome](t, b, b.acts.Execute, in)
+	require.NoError(t, err)
+	require.Equal(t, 2, out.Succeeded)
+	require.Len(t, out.Outputs.Items, 1, "the other list is good")
+	require.Equal(t, "one\n", out.Outputs.Items[0].Value.String())
 }

@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -18,23 +17,30 @@ const (
 	// beatInline is what heartbeats hold themselves; what is more goes to the
 	// blob store, and they hold references.
 	beatInline = 64 << 10
+
+	// maxKept is how many lists a heartbeat holds before they become one.
+	maxKept = 100
 )
 
 // resume takes over what an earlier run of this batch had finished.
 func (r *batchRun) resume(ctx context.Context) error {
-	if !activity.HasHeartbeatDetails(ctx) {
-		return nil
-	}
-	if err := activity.GetHeartbeatDetails(ctx, &r.kept); err != nil {
-		return fmt.Errorf("reading what the last run had finished: %w", err)
-	}
-	done, err := unpackAll(ctx, r.a.Blobs, r.kept)
-	if err != nil {
-		return err
-	}
-	for _, d := range done {
-		if d.I >= 0 && d.I < len(r.done) {
-			r.done[d.I] = &d
+	lists := r.kept
+	r.kept = nil
+	for _, l := range lists {
+		done, err := blobs.Unpack(ctx, r.a.Blobs, l)
+		if blobs.Lost(err) {
+			// The tasks are there, so nothing is lost but time.
+			r.a.Log.Error("what the last run had finished is lost, it runs again: " + err.Error())
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		r.kept = append(r.kept, l)
+		for _, d := range done {
+			if d.I >= 0 && d.I < len(r.done) {
+				r.done[d.I] = &d
+			}
 		}
 	}
 	return nil
@@ -42,27 +48,17 @@ func (r *batchRun) resume(ctx context.Context) error {
 
 // heartbeat records what is finished, each second and a last time when stopped.
 func (r *batchRun) heartbeat(ctx context.Context) (stop func()) {
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(min(beatEvery, r.a.cfg.HeartbeatTimeout/3))
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				r.beat(ctx)
-			}
-		}
-	}()
-	return func() { close(done); <-ended }
+	every := min(beatEvery, r.a.cfg.HeartbeatTimeout/3)
+	return ticking(context.WithoutCancel(ctx), every, func() { r.beat(ctx) })
 }
 
 // beat records what has ended since the last one, along with what was recorded
 // before.
 func (r *batchRun) beat(ctx context.Context) {
 	r.mu.Lock()
+	if len(r.kept) > maxKept { // one list instead of many references
+		r.kept, r.fresh = nil, r.recordable()
+	}
 	fresh := make([]taskDone, len(r.fresh))
 	for i, d := range r.fresh {
 		fresh[i] = *d
@@ -88,5 +84,16 @@ func (r *batchRun) beat(ctx context.Context) {
 			r.mu.Unlock()
 		}
 	}
-	activity.RecordHeartbeat(ctx, r.kept)
+	activity.RecordHeartbeat(ctx, runState{Kept: r.kept, From: r.from})
+}
+
+// recordable are the tasks which a heartbeat keeps.
+func (r *batchRun) recordable() []*taskDone {
+	var out []*taskDone
+	for i, d := range r.done {
+		if d != nil && !d.handedBack(r.specs[i]) {
+			out = append(out, d)
+		}
+	}
+	return out
 }

@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/testsuite"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
@@ -140,6 +143,8 @@ type testBundle struct {
 	log     log
 	store   *blobs.Dir
 
+	beat converter.EncodedValues // the last heartbeat
+
 	mu     sync.Mutex
 	events []events.Event
 }
@@ -151,6 +156,8 @@ type options struct {
 	json   bool // the handler's messages are JSON numbers
 	policy config.Delivery
 	binary string
+
+	threshold int // of the breaker; 0 is one that does not open
 }
 
 func setup(t *testing.T, o options) *testBundle {
@@ -180,7 +187,7 @@ func setup(t *testing.T, o options) *testBundle {
 	}
 	set, err := sinks.NewSet([]sinks.Instance{{
 		Ref: sinks.Ref{Type: sinks.Kafka, Name: "out"}, Sink: b.sink, Target: "results",
-		Policy: sinks.Policy{Delivery: o.policy, Breaker: config.CircuitBreaker{FailureThreshold: 100, Cooldown: time.Minute}},
+		Policy: sinks.Policy{Delivery: o.policy, Breaker: config.CircuitBreaker{FailureThreshold: cmp.Or(o.threshold, 100), Cooldown: time.Minute}},
 	}}, rec)
 	require.NoError(t, err)
 	b.store, err = blobs.NewDir(t.TempDir())
@@ -211,8 +218,9 @@ func setup(t *testing.T, o options) *testBundle {
 	}, cfg)
 	var suite testsuite.WorkflowTestSuite
 	b.env = suite.NewTestActivityEnvironment()
-	for _, activity := range []any{b.acts.Arrange, b.acts.Execute, b.acts.Collect, b.acts.Deliver} {
-		b.env.RegisterActivity(activity)
+	b.env.SetOnActivityHeartbeatListener(func(_ *activity.Info, details converter.EncodedValues) { b.beat = details })
+	for _, a := range []any{b.acts.Arrange, b.acts.Execute, b.acts.Collect, b.acts.Deliver} {
+		b.env.RegisterActivity(a)
 	}
 	return b
 }
@@ -227,6 +235,36 @@ func run[Out any](t *testing.T, b *testBundle, activity, in any) (out Out, err e
 	}
 	require.NoError(t, v.Get(&out))
 	return out, nil
+}
+
+// resume lets the next run find what the last one left.
+func (b *testBundle) resume(t *testing.T) {
+	t.Helper()
+
+	var state any
+	require.NoError(t, b.beat.Get(&state))
+	b.env.SetHeartbeatDetails(state)
+}
+
+// runLocal calls an activity as a local one.
+func runLocal[Out any](t *testing.T, b *testBundle, activity, in any) (out Out, err error) {
+	t.Helper()
+
+	v, err := b.env.ExecuteLocalActivity(activity, in)
+	if err != nil {
+		return out, err
+	}
+	require.NoError(t, v.Get(&out))
+	return out, nil
+}
+
+// retry is how often hooks are called.
+func retry(n int) workflows.HookRetry {
+	return workflows.HookRetry{MaxAttempts: n, InitialInterval: time.Second, MaxInterval: time.Minute}
+}
+
+func count(first, last int64, n int) workflows.Count {
+	return workflows.Count{First: first, Last: last, N: n}
 }
 
 func ref() workflows.WindowRef {

@@ -9,6 +9,17 @@ import (
 	"github.com/drakkar-go/drakkar/blobs"
 )
 
+// collecting is hooks to call: that of each of the messages, that of the
+// window, or those of tasks that failed where the task ran.
+type collecting struct {
+	stage   Stage // StageMessage, StageWindow, or empty for hooks of tasks
+	offsets []int64
+
+	// calls are those that failed before; none before the first round of
+	// message and window hooks.
+	calls Calls
+}
+
 // carried are outputs of tasks that are delivered together with what hooks
 // return, and the messages that wait for them.
 type carried struct {
@@ -20,61 +31,56 @@ type carried struct {
 // returns is delivered at once, whatever the others do, and the first round's
 // together with what is carried along. The messages are held until the last of
 // it has arrived. It returns at once.
-func (r *window) collect(ctx workflow.Context, calls []HookCall, carry carried) {
-	waiting := union(callOffsets(calls), carry.offsets)
+func (r *window) collect(ctx workflow.Context, todo collecting, carry carried) {
+	waiting := union(todo.offsets, carry.offsets)
 	r.hold(waiting) // before anything can ask whether the messages are done
 	r.spawn(ctx, func(ctx workflow.Context) {
-		r.collectAll(ctx, calls, carry.outputs, waiting)
+		r.collectAll(ctx, todo, carry.outputs, waiting)
 		r.release(ctx, waiting)
 	})
 }
 
-// collectAll is the rounds of collect.
-func (r *window) collectAll(ctx workflow.Context, calls []HookCall, outputs blobs.List[Output], waiting []int64) {
+// collectAll is the rounds of collect: the first, and one with those that
+// failed, which is repeated by Temporal while all of them fail. What fails is
+// not hurried: only the first round is a local activity.
+func (r *window) collectAll(ctx workflow.Context, todo collecting, outputs blobs.List[Output], waiting []int64) {
 	local := r.set.LocalCollect
-	for n, rounds := 1, 0; len(calls) > 0; n++ {
-		out, err := r.collectOnce(ctx, calls, local)
+	for n := 1; ; n++ {
+		if todo.calls.Attempts > 0 || n > 1 {
+			local = false
+			pause := backoff(r.set.HookInitialInterval, r.set.HookMaxInterval, max(1, todo.calls.Attempts))
+			if workflow.Sleep(ctx, pause) != nil {
+				return
+			}
+		}
+		out, err := r.collectOnce(ctx, todo, local)
 		if ctx.Err() != nil {
 			return
 		}
 		r.deliver(ctx, []blobs.List[Output]{outputs, out.Outputs}, blobs.List[Letter]{}, waiting)
-		r.inlined += 2 * out.Outputs.Inline()
+		r.inlined += out.Outputs.Inline()
 		outputs, out.Outputs = blobs.List[Output]{}, blobs.List[Output]{}
-		local = false   // what failed is not hurried
-		if err == nil { // anything else is the worker's own trouble, no attempt of the hooks
-			rounds++
-			calls, out.Calls = out.Calls, nil
-			r.take(ctx, out)
-		}
-		switch {
-		case len(calls) == 0:
-			return
-		case lost(err):
-			r.giveUp(ctx, failed(calls, err))
-			return
-		case rounds >= r.set.HookMaxAttempts:
-			r.giveUp(ctx, calls)
+		if lost(err) {
+			r.giveUp(ctx, todo, err)
 			return
 		}
-		if workflow.Sleep(ctx, backoff(r.set.HookInitialInterval, r.set.HookMaxInterval, n)) != nil {
+		if err != nil {
+			continue // the worker's own trouble, no attempt of the hooks
+		}
+		todo.calls, out.Calls = out.Calls, Calls{}
+		r.take(ctx, out)
+		if todo.calls.List.Len == 0 {
 			return
 		}
+		todo.offsets = r.within(todo.calls.Messages)
 	}
 }
 
 // union is a with what b has besides, each once.
 func union(a, b []int64) []int64 {
-	seen := make(map[int64]bool, len(a))
-	for _, o := range a {
-		seen[o] = true
-	}
-	for _, o := range b {
-		if !seen[o] {
-			seen[o] = true
-			a = append(a, o)
-		}
-	}
-	return a
+	out := slices.Concat(a, b)
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func lost(err error) bool {
@@ -85,136 +91,105 @@ func lost(err error) bool {
 	return kind == ErrTypeLost
 }
 
-// failed marks all calls as failed by an error of the activity itself.
-func failed(calls []HookCall, err error) []HookCall {
-	_, message := failure(err)
-	out := make([]HookCall, len(calls))
-	for i, c := range calls {
-		c.Attempts++
-		c.Error = message
-		out[i] = c
-	}
-	return out
-}
+const (
+	// maxRecords is what the records of a window may take inline, all of them
+	// together: hooks of messages look at many, and an input may not exceed
+	// 2 MiB.
+	maxRecords = 128 << 10
 
-// callOffsets are the messages which the calls are about, each once.
-func callOffsets(calls []HookCall) []int64 {
-	var out []int64
-	seen := map[int64]bool{}
-	for _, c := range calls {
-		for _, o := range c.Offsets {
-			if !seen[o] {
-				seen[o] = true
-				out = append(out, o)
-			}
-		}
-	}
-	return out
-}
+	// maxMessages is what messages may take of the input of a regular activity.
+	maxMessages = 768 << 10
+)
 
 // collectOnce is one round of calls.
-func (r *window) collectOnce(ctx workflow.Context, calls []HookCall, local bool) (out Outcome, err error) {
-	in := CollectInput{Window: r.ref(), Calls: calls, WantRecords: r.wantRecords(), StartedAt: r.started}
-	for _, c := range calls {
-		switch c.Stage {
-		case StageMessage:
-			in.Messages = append(in.Messages, r.byOff[c.Offset].Message)
-		case StageWindow:
-			for _, m := range r.msgs {
-				if !m.skipHook {
-					in.Messages = append(in.Messages, m.Message)
-				}
-			}
-		case StageTask, StageError: // carry what they need
-			continue
+func (r *window) collectOnce(ctx workflow.Context, todo collecting, local bool) (out Outcome, err error) {
+	in := CollectInput{
+		Window: r.ref(), Stage: todo.stage, Calls: todo.calls.List, Attempts: todo.calls.Attempts, Retry: r.retry(),
+		WantRecords: r.wantRecords(), StartedAt: r.started,
+	}
+	in.Patient = !local && r.patient(ctx)
+	if in.Calls.Len > 0 {
+		in.Stage = ""
+	}
+	if todo.stage != "" {
+		in.Records = r.about(todo.offsets)
+		in.Messages = r.messages(todo.offsets)
+	}
+	if !local {
+		in.Messages = r.travelling(in.Messages, maxMessages)
+		r.inlined += in.Calls.Inline()
+		for _, l := range in.Records {
+			r.inlined += l.Inline()
 		}
 	}
-	if len(in.Messages) > 0 {
-		in.Tasks, in.Records = r.about(in.Messages)
-	}
-	local = local || in.inline() > maxRegular
+	limit := r.reserveRecords(in.WantRecords && todo.stage == "")
+	in.RecordLimit = limit
 	err = r.hook(ctx, local, hookCall{
-		activity: CollectActivity, summary: collectSummary(calls), in: in, out: &out, calls: len(calls),
+		activity: CollectActivity, summary: collectSummary(todo), in: in, out: &out, calls: max(len(todo.offsets), todo.calls.List.Len),
 	})
+	r.recordRoom += limit - out.Records.Inline()
 	return out, err
 }
 
-// maxRegular is how large the input of an activity may get: Temporal refuses
-// 2 MiB. What is larger is called inside the workflow's own step, whose inputs
-// do not travel.
-const maxRegular = 1536 << 10
-
-// inline is the size of the input.
-func (in CollectInput) inline() int {
-	n := 0
-	for _, m := range in.Messages {
-		n += m.EncodedLen()
+// reserveRecords takes a part of the room that the window has for records. What
+// of it is not used is given back.
+func (r *window) reserveRecords(wanted bool) int {
+	if !wanted {
+		return 0
 	}
-	for _, l := range in.Tasks {
-		n += l.Inline()
-	}
-	for _, l := range in.Records {
-		n += l.Inline()
-	}
-	for _, c := range in.Calls {
-		n += c.Task.Inline() + len(c.Error)
-	}
-	return n
+	limit := max(0, r.recordRoom/4)
+	r.recordRoom -= limit
+	return limit
 }
 
-// about are the lists that hold tasks of the messages.
-func (r *window) about(msgs []Message) (tasks []blobs.List[TaskSpec], records []blobs.List[TaskRecord]) {
-	wanted := make(map[int64]bool, len(msgs))
-	for _, m := range msgs {
-		wanted[m.Offset] = true
-	}
-	concerns := func(counts []Count) bool {
-		return slices.ContainsFunc(counts, func(c Count) bool { return wanted[c.Offset] })
-	}
-	for _, b := range r.seen {
-		if concerns(b.Counts) {
-			tasks = append(tasks, b.Tasks)
+// about are the lists that hold what became of tasks of the messages.
+func (r *window) about(offsets []int64) (records []blobs.List[TaskRecord]) {
+	wanted := Ranges(offsets)
+	for _, k := range r.known {
+		if k.records.Len > 0 && meet(k.settled, wanted) {
+			records = append(records, k.records)
 		}
 	}
-	for _, o := range r.outcomes {
-		if concerns(o.Settled) {
-			records = append(records, o.Records)
+	return records
+}
+
+// meet reports whether a message is in both, which are in order.
+func meet(counts Counts, ranges []Range) bool {
+	for i, j := 0, 0; i < len(counts) && j < len(ranges); {
+		switch {
+		case counts[i].Last < ranges[j].First:
+			i++
+		case ranges[j].Last < counts[i].First:
+			j++
+		default:
+			return true
 		}
 	}
-	return tasks, records
+	return false
 }
 
-func collectSummary(calls []HookCall) string {
-	return fmt.Sprintf("%s ×%d", calls[0].Stage, len(calls))
+func collectSummary(todo collecting) string {
+	if todo.stage == "" {
+		return fmt.Sprintf("task hooks ×%d", todo.calls.List.Len)
+	}
+	if todo.stage == StageWindow {
+		return string(todo.stage)
+	}
+	return fmt.Sprintf("%s ×%d", todo.stage, len(todo.offsets))
 }
 
-// giveUp dead-letters the messages of hooks that cannot be called. Tasks whose
-// hook failed are settled by Collect, which knows what to keep of them.
-func (r *window) giveUp(ctx workflow.Context, calls []HookCall) {
-	var out Outcome
-	in := CollectInput{Window: r.ref(), Calls: calls, GiveUp: true, WantRecords: r.wantRecords()}
-	err := r.hook(ctx, false, hookCall{
-		activity: CollectActivity, summary: "giving up " + collectSummary(calls), in: in, out: &out,
+// giveUp dead-letters the messages of hooks that cannot be called: what they
+// look at is gone from the store.
+func (r *window) giveUp(ctx workflow.Context, todo collecting, err error) {
+	_, why := failure(err)
+	stage := todo.stage
+	if stage == "" {
+		stage = StageTask
+		r.result.Failed += todo.calls.List.Len
+	}
+	r.letter(ctx, todo.offsets, Letter{
+		Kind: LetterMessage, Class: ClassLost, Stage: string(stage), Error: why, Attempts: max(1, todo.calls.Attempts),
 	})
-	if ctx.Err() != nil {
-		return
-	}
-	if err != nil {
-		for _, c := range calls {
-			r.letter(ctx, c.Offsets, Letter{
-				Kind: LetterMessage, Class: ClassHook, Stage: string(c.Stage), Error: c.Error, Attempts: c.Attempts,
-			})
-			if c.Stage == StageTask || c.Stage == StageError {
-				for _, o := range c.Offsets {
-					r.byOff[o].open--
-				}
-				r.settle(ctx, c.Offsets, blobs.List[Output]{})
-			}
-		}
-		return
-	}
-	for _, o := range out.LetterOffsets {
-		r.byOff[o].skipHook = true
-	}
-	r.take(ctx, out)
+	r.each(todo.calls.Tasks, func(m *message, n int) { m.open -= n })
+	r.settle(ctx, todo.offsets, blobs.List[Output]{})
 }

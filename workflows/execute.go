@@ -18,9 +18,6 @@ func (r *window) start(ctx workflow.Context, b Batch) {
 	n := r.batches
 	r.batches++
 	r.running[n] = b
-	if r.wantRecords() {
-		r.seen = append(r.seen, b)
-	}
 	r.spawn(ctx, func(ctx workflow.Context) {
 		r.runBatch(ctx, b)
 		delete(r.running, n)
@@ -38,9 +35,9 @@ func (r *window) runBatch(ctx workflow.Context, b Batch) {
 		return
 	}
 	var out Outcome
-	in := ExecuteInput{Window: r.ref(), Batch: b, Records: r.wantRecords()}
-	in.Window.InlineLimit = min(in.Window.InlineLimit, inlineAtOnce/max(1, min(len(r.running), maxOutstanding)))
+	in := r.executeInput(ctx, b)
 	err := workflow.ExecuteActivity(r.executeOptions(ctx, b), ExecuteActivity, in).Get(ctx, &out)
+	r.recordRoom += in.RecordLimit - out.Records.Inline()
 	r.slot.Release(1)
 	switch {
 	case ctx.Err() != nil:
@@ -51,18 +48,30 @@ func (r *window) runBatch(ctx workflow.Context, b Batch) {
 	}
 }
 
+// executeInput is a batch with what its outcome may take of the history.
+func (r *window) executeInput(ctx workflow.Context, b Batch) ExecuteInput {
+	in := ExecuteInput{
+		Window: r.ref(), Batch: b, Records: r.wantRecords(), Patient: r.batches > maxBatches || r.patient(ctx),
+	}
+	in.Batch.Counts, in.Batch.New = nil, nil
+	in.Window.InlineLimit = min(in.Window.InlineLimit, inlineAtOnce/max(1, min(len(r.running), maxOutstanding)))
+	in.RecordLimit = r.reserveRecords(in.Records)
+	in.MaxFollowUps = max(1, (maxBatches-r.batches)/max(1, len(r.running)))
+	return in
+}
+
 // abandon settles a batch that cannot be run: its content is gone.
 func (r *window) abandon(ctx workflow.Context, b Batch, err error) {
-	_, message := failure(err)
-	offsets := make([]int64, len(b.Counts))
-	for i, c := range b.Counts {
-		offsets[i] = c.Offset
-		r.byOff[c.Offset].open -= c.N
-	}
+	_, why := failure(err)
+	var offsets []int64
+	r.each(b.Counts, func(m *message, n int) {
+		offsets = append(offsets, m.Offset)
+		m.open -= n
+	})
 	r.result.Failed += b.Tasks.Len
 	r.letter(ctx, offsets, Letter{
 		Kind: LetterMessage, Class: ClassLost, Stage: "execute", Attempts: 1,
-		Error: fmt.Sprintf("%d tasks could not be run: %s", b.Tasks.Len, message),
+		Error: fmt.Sprintf("%d tasks could not be run: %s", b.Tasks.Len, why),
 	})
 	r.settle(ctx, offsets, blobs.List[Output]{})
 }
@@ -71,29 +80,32 @@ func (r *window) abandon(ctx workflow.Context, b Batch, err error) {
 // and replaced tasks, hooks to call again, hooks of messages that settled, and
 // deliveries.
 func (r *window) take(ctx workflow.Context, out Outcome) {
-	r.inlined += 2*out.Outputs.Inline() + out.Records.Inline() + out.Letters.Inline()
+	r.inlined += out.Outputs.Inline() + out.Records.Inline() + out.Letters.Inline() + out.Calls.List.Inline()
 	r.result.Failed += out.Failed
+	r.result.Tasks += out.NewTasks
+	r.each(out.New, func(m *message, n int) { m.open += n })
 	if out.Records.Len > 0 {
-		r.outcomes = append(r.outcomes, Outcome{Settled: out.Settled, Records: out.Records})
+		r.known = append(r.known, known{settled: out.Settled, records: out.Records})
 	}
 	for _, b := range out.FollowUps {
-		r.inlined += 2 * b.Tasks.Inline()
-		for _, c := range b.New {
-			r.byOff[c.Offset].open += c.N
-			r.result.Tasks += c.N
-		}
+		r.inlined += 2*b.Tasks.Inline() + b.Counts.EncodedLen() + b.New.EncodedLen()
+		r.each(b.New, func(m *message, n int) { m.open += n })
+		r.result.Tasks += b.NewTasks
 		r.start(ctx, b)
 	}
-	settled := make([]int64, len(out.Settled))
-	for i, c := range out.Settled {
-		settled[i] = c.Offset
-		r.byOff[c.Offset].open -= c.N
+	for _, o := range r.within(out.Buried) {
+		r.byOff[o].skipHook = true
 	}
+	var settled []int64
+	r.each(out.Settled, func(m *message, n int) {
+		settled = append(settled, m.Offset)
+		m.open -= n
+	})
 	if out.Letters.Len > 0 {
-		r.deliver(ctx, nil, out.Letters, out.LetterOffsets)
+		r.deliver(ctx, nil, out.Letters, r.within(out.LetterOffsets))
 	}
-	if len(out.Calls) > 0 {
-		r.collect(ctx, out.Calls, carried{})
+	if out.Calls.List.Len > 0 {
+		r.collect(ctx, collecting{offsets: r.within(out.Calls.Messages), calls: out.Calls}, carried{})
 	}
 	r.settle(ctx, settled, out.Outputs)
 }
@@ -101,19 +113,19 @@ func (r *window) take(ctx workflow.Context, out Outcome) {
 // settle calls the message hooks of those messages that have no open task any
 // more, and delivers what they return together with the outputs of the tasks.
 func (r *window) settle(ctx workflow.Context, offsets []int64, outputs blobs.List[Output]) {
-	var calls []HookCall
+	var hooks []int64
 	if r.set.Hooks.MessageComplete {
 		for _, o := range offsets {
 			m := r.byOff[o]
 			if m.open == 0 && !m.skipHook && !m.hooked {
 				m.hooked = true
-				calls = append(calls, HookCall{Stage: StageMessage, Offset: o, Offsets: []int64{o}})
+				hooks = append(hooks, o)
 			}
 		}
 	}
-	if len(calls) == 0 {
+	if len(hooks) == 0 {
 		r.deliver(ctx, []blobs.List[Output]{outputs}, blobs.List[Letter]{}, offsets)
 		return
 	}
-	r.collect(ctx, calls, carried{outputs: outputs, offsets: offsets})
+	r.collect(ctx, collecting{stage: StageMessage, offsets: hooks}, carried{outputs: outputs, offsets: offsets})
 }

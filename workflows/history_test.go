@@ -41,15 +41,34 @@ var scenarios = map[string]struct {
 		b.set.Hooks.MessageComplete, b.set.Hooks.WindowComplete = true, true
 		b.set.LocalCollect = false
 	}},
-	"arrange-splits": {n: 4, bend: func(b *bundle) {
+	"arrange-fails": {n: 4, bend: func(b *bundle) {
 		b.set.HookInitialInterval, b.set.HookMaxInterval = 10*time.Millisecond, 20*time.Millisecond
 		b.arrange = func(in workflows.ArrangeInput) (workflows.Plan, error) {
-			for _, m := range in.Messages {
-				if m.Offset == 102 {
-					return workflows.Plan{}, hookError("bad apple")
-				}
+			if in.Attempts == 0 {
+				return workflows.Plan{}, hookError("bad apple")
 			}
-			return planOf(in.Messages), nil
+			p := planOf(in.Messages[1:])
+			p.Letters = listOf(workflows.Letter{Offset: 100, Class: workflows.ClassArrange})
+			p.LetterOffsets = one(100)
+			return p, nil
+		}
+	}},
+	"hooks-fail": {n: 3, bend: func(b *bundle) {
+		b.set.Hooks.MessageComplete = true
+		b.set.HookInitialInterval, b.set.HookMaxInterval = 10*time.Millisecond, 20*time.Millisecond
+		b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
+			s := in.Batch.Tasks.Items[0]
+			return workflows.Outcome{Calls: taskCalls(1, s)}, nil
+		}
+		b.collect = func(in workflows.CollectInput) (workflows.Outcome, error) {
+			if in.Stage == "" && in.Calls.Items[0].Task != nil {
+				return workflows.Outcome{Settled: countsOf([]workflows.TaskSpec{in.Calls.Items[0].Task.Spec}), Succeeded: 1}, nil
+			}
+			if in.Attempts == 0 {
+				return workflows.Outcome{Calls: messageCalls(1, in.Messages[0].Offset)}, nil
+			}
+			o := in.Calls.Items[0].Offset
+			return workflows.Outcome{Letters: listOf(workflows.Letter{Offset: o}), LetterOffsets: one(o), Buried: one(o)}, nil
 		}
 	}},
 	"retries-and-replacements": {n: 2, bend: func(b *bundle) {
@@ -59,13 +78,13 @@ var scenarios = map[string]struct {
 			switch {
 			case s.Attempt == 1 && s.Depth == 0:
 				s.Attempt++
-				in.Batch.After = 20 * time.Millisecond
+				in.Batch.After, in.Batch.Counts = 20*time.Millisecond, countsOf(in.Batch.Tasks.Items)
 				return workflows.Outcome{FollowUps: []workflows.Batch{in.Batch}}, nil
 			case s.Depth == 0:
 				next := batchOf(s.SourceOffsets[0])
 				next.Tasks.Items[0].Depth, next.Tasks.Items[0].Attempt = 1, 2
-				next.New = next.Counts
-				return workflows.Outcome{Settled: in.Batch.Counts, FollowUps: []workflows.Batch{next}}, nil
+				next.New, next.NewTasks = next.Counts, 1
+				return workflows.Outcome{Settled: next.Counts, FollowUps: []workflows.Batch{next}}, nil
 			}
 			return succeed(in), nil
 		}
@@ -73,8 +92,8 @@ var scenarios = map[string]struct {
 	"sink-fails-then-dead-letters": {n: 1, bend: func(b *bundle) {
 		b.deliver = func(in workflows.DeliverInput) (workflows.DeliverResult, error) {
 			job := workflows.DeliverJob{
-				To: sinks.Ref{Type: sinks.Kafka, Name: "results"}, Items: []workflows.Range{{}},
-				Offsets: []int64{100}, After: 20 * time.Millisecond, Attempts: 1,
+				To: sinks.Ref{Type: sinks.Kafka, Name: "results"}, Items: listOf(workflows.Range{}),
+				Offsets: one(100), After: 20 * time.Millisecond, Attempts: 1,
 			}
 			switch {
 			case in.Job == nil:
@@ -91,7 +110,7 @@ var scenarios = map[string]struct {
 			s := &in.Batch.Tasks.Items[0]
 			if s.SourceOffsets[0] == 101 && s.Attempt == 1 {
 				s.Attempt++
-				in.Batch.After = 300 * time.Millisecond
+				in.Batch.After, in.Batch.Counts = 300*time.Millisecond, countsOf(in.Batch.Tasks.Items)
 				return workflows.Outcome{FollowUps: []workflows.Batch{in.Batch}}, nil
 			}
 			return succeed(in), nil

@@ -1,7 +1,6 @@
 package workflows
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -118,17 +117,28 @@ type WindowInput struct {
 	ProgressInterval time.Duration `json:"progress_interval,omitempty"`
 
 	// DeadLetter writes every message to the dead letter queue instead of
-	// working on it.
-	DeadLetter bool `json:"dead_letter,omitempty"`
+	// working on it, and Because is the error they are written with.
+	DeadLetter bool   `json:"dead_letter,omitempty"`
+	Because    string `json:"because,omitempty"`
+
+	// Finished are ranges of offsets that a former workflow of the same link
+	// has finished. Messages holds none of them. Each range stands for at least
+	// one message that is not in Messages any more and was longer, so that the
+	// input is no larger than that of the former workflow.
+	Finished []Range `json:"finished,omitempty"`
 }
 
 // Memo keys of a window's workflow. Start, last and count are there from its
-// start on; finished appears with the first progress.
+// start on; finished appears with the first progress, or is there from the
+// start when a former workflow has finished something, and dead_letter is there
+// when the window does nothing but write its messages to the dead letter queue.
 const (
-	MemoFirst    = "first"
-	MemoLast     = "last"
-	MemoCount    = "count"
-	MemoFinished = "finished"
+	MemoStart      = "start"
+	MemoFirst      = "first"
+	MemoLast       = "last"
+	MemoCount      = "count"
+	MemoFinished   = "finished"
+	MemoDeadLetter = "dead_letter"
 )
 
 // Memo is what the input's range puts into the memo of its workflow, from which
@@ -138,7 +148,14 @@ func (in WindowInput) Memo() map[string]any {
 	if len(in.Messages) > 0 {
 		first = in.Messages[0].Offset
 	}
-	return map[string]any{MemoFirst: first, MemoLast: in.Last, MemoCount: len(in.Messages)}
+	memo := map[string]any{MemoStart: in.Start, MemoFirst: first, MemoLast: in.Last, MemoCount: len(in.Messages)}
+	if len(in.Finished) > 0 {
+		memo[MemoFinished] = published(in.Finished, nil)
+	}
+	if in.DeadLetter {
+		memo[MemoDeadLetter] = true
+	}
+	return memo
 }
 
 // Summary is the one line that Temporal's UI shows for the window.
@@ -146,25 +163,13 @@ func (in WindowInput) Summary() string {
 	return fmt.Sprintf("p%d %d-%d, %d messages", in.Partition, in.Start, in.Last, len(in.Messages))
 }
 
-// Range is an inclusive range of offsets. It travels as [first, last].
-type Range struct{ First, Last int64 }
-
-// MarshalJSON implements json.Marshaler.
-func (r Range) MarshalJSON() ([]byte, error) { return json.Marshal([2]int64{r.First, r.Last}) }
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (r *Range) UnmarshalJSON(data []byte) error {
-	var pair [2]int64
-	if err := json.Unmarshal(data, &pair); err != nil {
-		return fmt.Errorf("decoding range: %w", err)
-	}
-	r.First, r.Last = pair[0], pair[1]
-	return nil
-}
-
 // WindowResult is what a window's workflow returns once nothing of it is left
 // to do.
 type WindowResult struct {
+	// Last is the last offset of the window's range. A link that was gone may
+	// have been started again with another range than its followers know.
+	Last int64 `json:"last"`
+
 	Messages     int `json:"messages"`
 	Tasks        int `json:"tasks"`
 	Failed       int `json:"failed"`

@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/drakkar-go/drakkar"
@@ -32,11 +34,38 @@ type bundle struct {
 	deliver func(workflows.DeliverInput) (workflows.DeliverResult, error)
 
 	mu        sync.Mutex
-	arranged  [][]int64 // offsets of each call
+	arranged  []workflows.ArrangeInput
 	executed  []workflows.ExecuteInput
 	collected []workflows.CollectInput
 	delivered []workflows.DeliverInput
 	timers    []time.Duration
+
+	largest, total int // bytes of inputs and results that travelled
+}
+
+// travelled notes what an activity was given or returned.
+func (b *bundle) travelled(ctx context.Context, v any, input bool) {
+	if input && activity.GetInfo(ctx).IsLocalActivity {
+		return // stays where it is
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	b.largest, b.total = max(b.largest, len(data)), b.total+len(data)
+}
+
+// step makes an activity of a function which a test bends.
+func step[In, Out any](b *bundle, seen *[]In, f func(In) (Out, error)) func(context.Context, In) (Out, error) {
+	return func(ctx context.Context, in In) (Out, error) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		*seen = append(*seen, in)
+		b.travelled(ctx, in, true)
+		out, err := f(in)
+		b.travelled(ctx, out, false)
+		return out, err
+	}
 }
 
 func setup(t *testing.T) *bundle {
@@ -44,7 +73,8 @@ func setup(t *testing.T) *bundle {
 
 	var suite testsuite.WorkflowTestSuite
 	b := &bundle{env: suite.NewTestWorkflowEnvironment()}
-	b.env.SetTestTimeout(30 * time.Second)
+	b.env.SetTestTimeout(5 * time.Minute)
+	b.env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // of a loaded machine
 	b.set = workflows.Settings{
 		LocalArrange: true, LocalCollect: true, HookMaxAttempts: 3, HookInitialInterval: time.Second,
 		HookMaxInterval: time.Minute, HookTimeout: time.Minute, HeartbeatTimeout: 10 * time.Second,
@@ -69,30 +99,18 @@ func (b *bundle) register(env registry) {
 	env.RegisterWorkflowWithOptions(wf.Window, workflow.RegisterOptions{Name: workflows.WindowWorkflow})
 	env.RegisterWorkflowWithOptions(wf.Rebalance, workflow.RegisterOptions{Name: workflows.RebalanceWorkflow})
 	name := func(n string) activity.RegisterOptions { return activity.RegisterOptions{Name: n} }
-	env.RegisterActivityWithOptions(func(_ context.Context, in workflows.ArrangeInput) (workflows.Plan, error) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.arranged = append(b.arranged, offsetsOf(in.Messages))
+	env.RegisterActivityWithOptions(step(b, &b.arranged, func(in workflows.ArrangeInput) (workflows.Plan, error) {
 		return b.arrange(in)
-	}, name(workflows.ArrangeActivity))
-	env.RegisterActivityWithOptions(func(_ context.Context, in workflows.ExecuteInput) (workflows.Outcome, error) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.executed = append(b.executed, in)
+	}), name(workflows.ArrangeActivity))
+	env.RegisterActivityWithOptions(step(b, &b.executed, func(in workflows.ExecuteInput) (workflows.Outcome, error) {
 		return b.execute(in)
-	}, name(workflows.ExecuteActivity))
-	env.RegisterActivityWithOptions(func(_ context.Context, in workflows.CollectInput) (workflows.Outcome, error) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.collected = append(b.collected, in)
+	}), name(workflows.ExecuteActivity))
+	env.RegisterActivityWithOptions(step(b, &b.collected, func(in workflows.CollectInput) (workflows.Outcome, error) {
 		return b.collect(in)
-	}, name(workflows.CollectActivity))
-	env.RegisterActivityWithOptions(func(_ context.Context, in workflows.DeliverInput) (workflows.DeliverResult, error) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.delivered = append(b.delivered, in)
+	}), name(workflows.CollectActivity))
+	env.RegisterActivityWithOptions(step(b, &b.delivered, func(in workflows.DeliverInput) (workflows.DeliverResult, error) {
 		return b.deliver(in)
-	}, name(workflows.DeliverActivity))
+	}), name(workflows.DeliverActivity))
 }
 
 // run runs a window of n messages from offset 100 and returns its result.
@@ -104,6 +122,8 @@ func (b *bundle) run(t *testing.T, in workflows.WindowInput) workflows.WindowRes
 	require.NoError(t, b.env.GetWorkflowError())
 	var res workflows.WindowResult
 	require.NoError(t, b.env.GetWorkflowResult(&res))
+	require.Equal(t, in.Last, res.Last)
+	res.Last = 0 // the same in every test
 	return res
 }
 
@@ -136,22 +156,22 @@ func batchOf(offsets ...int64) workflows.Batch {
 		b.Tasks.Items = append(b.Tasks.Items, workflows.TaskSpec{
 			Task: drakkar.Task{ID: fmt.Sprintf("3-%d-0", o), SourceOffsets: []int64{o}}, Index: "0", Attempt: 1,
 		})
-		b.Counts = append(b.Counts, workflows.Count{Offset: o, N: 1})
 	}
+	b.Counts = countsOf(b.Tasks.Items)
 	b.Tasks.Len = len(offsets)
 	return b
 }
 
 // succeed settles every task of a batch with one output.
 func succeed(in workflows.ExecuteInput) workflows.Outcome {
-	out := workflows.Outcome{Settled: in.Batch.Counts, Succeeded: in.Batch.Tasks.Len}
+	out := workflows.Outcome{Settled: countsOf(in.Batch.Tasks.Items), Succeeded: in.Batch.Tasks.Len}
 	for _, s := range in.Batch.Tasks.Items {
 		out.Outputs.Items = append(out.Outputs.Items, workflows.Output{Payload: sinks.Payload{
 			ID: s.ID, Source: drakkar.Source{Offset: s.SourceOffsets[0]},
 		}})
 		if in.Records {
 			out.Records.Items = append(out.Records.Items, workflows.TaskRecord{
-				ID: s.ID, Offsets: s.SourceOffsets, Result: &drakkar.Result{},
+				Task: s.Task, Index: s.Index, Result: &drakkar.Result{},
 			})
 		}
 	}
@@ -159,11 +179,25 @@ func succeed(in workflows.ExecuteInput) workflows.Outcome {
 	return out
 }
 
+// countsOf says how many of the tasks concern each message.
+func countsOf(specs []workflows.TaskSpec) workflows.Counts {
+	n := map[int64]int{}
+	for _, s := range specs {
+		for _, o := range s.SourceOffsets {
+			n[o]++
+		}
+	}
+	return workflows.CountsOf(n)
+}
+
+// one is the range of a single message.
+func one(o int64) []workflows.Range { return []workflows.Range{{First: o, Last: o}} }
+
 // arrived accepts everything.
 func arrived(in workflows.DeliverInput) workflows.DeliverResult {
 	if in.Job != nil {
 		n := 0
-		for _, r := range in.Job.Items {
+		for _, r := range in.Job.Items.Items {
 			n += int(r.Last-r.First) + 1
 		}
 		if in.Job.DLQ {
@@ -176,7 +210,7 @@ func arrived(in workflows.DeliverInput) workflows.DeliverResult {
 		out.Delivered += l.Len
 	}
 	for _, l := range in.Letters {
-		out.DeadLettered += l.Len
+		out.DeadLettered += len(expanded(l.Items))
 	}
 	return out
 }
@@ -186,7 +220,23 @@ func (b *bundle) buried() []workflows.Letter {
 	var out []workflows.Letter
 	for _, in := range b.delivered {
 		for _, l := range in.Letters {
-			out = append(out, l.Items...)
+			out = append(out, expanded(l.Items)...)
+		}
+	}
+	return out
+}
+
+// expanded are letters with one message each.
+func expanded(letters []workflows.Letter) []workflows.Letter {
+	var out []workflows.Letter
+	for _, l := range letters {
+		if len(l.Each) == 0 {
+			out = append(out, l)
+		}
+		for _, r := range l.Each {
+			for l.Offset = r.First; l.Offset <= r.Last; l.Offset++ {
+				out = append(out, l)
+			}
 		}
 	}
 	return out
@@ -221,6 +271,11 @@ func listOf[T any](items ...T) blobs.List[T] {
 	return blobs.List[T]{Items: items, Len: len(items)}
 }
 
+func notYet() error {
+	return temporal.NewApplicationErrorWithOptions("not yet", workflows.ErrTypeNotYet,
+		temporal.ApplicationErrorOptions{NextRetryDelay: time.Second})
+}
+
 func haltError() error {
 	return temporal.NewNonRetryableApplicationError("cannot be decoded", workflows.ErrTypeHalt, nil)
 }
@@ -239,4 +294,28 @@ func onLocal(name string, n *int) func(*activity.Info, context.Context, []any) {
 			*n++
 		}
 	}
+}
+
+// taskCalls are the hooks of tasks that failed.
+func taskCalls(attempts int, specs ...workflows.TaskSpec) workflows.Calls {
+	out := workflows.Calls{Tasks: countsOf(specs), Attempts: attempts}
+	var offsets []int64
+	for _, s := range specs {
+		offsets = append(offsets, s.SourceOffsets...)
+		out.List.Items = append(out.List.Items, workflows.HookCall{
+			Stage: workflows.StageTask, Attempts: attempts, Error: "x", Task: &workflows.TaskCall{Spec: s, Result: &drakkar.Result{}},
+		})
+	}
+	out.List.Len, out.Messages = len(specs), workflows.Ranges(offsets)
+	return out
+}
+
+// messageCalls are hooks of messages that failed.
+func messageCalls(attempts int, offsets ...int64) workflows.Calls {
+	out := workflows.Calls{Attempts: attempts, Messages: workflows.Ranges(offsets)}
+	for _, o := range offsets {
+		out.List.Items = append(out.List.Items, workflows.HookCall{Stage: workflows.StageMessage, Offset: o, Attempts: attempts, Error: "x"})
+	}
+	out.List.Len = len(offsets)
+	return out
 }

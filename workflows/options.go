@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -9,9 +10,10 @@ import (
 )
 
 // forEver repeats an activity whose worker died or could not reach Temporal.
-// What fails because of its input is not repeated: ErrTypeLost.
+// What fails because of its input is not repeated: ErrTypeLost. The first
+// repetition comes at once: the dead worker was waited for long enough.
 var forEver = &temporal.RetryPolicy{
-	InitialInterval:        time.Second,
+	InitialInterval:        200 * time.Millisecond,
 	BackoffCoefficient:     2,
 	MaximumInterval:        30 * time.Second,
 	NonRetryableErrorTypes: []string{ErrTypeLost, ErrTypeHook},
@@ -31,7 +33,7 @@ func (r *window) executeOptions(ctx workflow.Context, b Batch) workflow.Context 
 		StartToCloseTimeout: longest,
 		HeartbeatTimeout:    r.set.HeartbeatTimeout,
 		RetryPolicy:         forEver,
-		Summary:             b.Summary,
+		Summary:             short(b.Summary),
 		Priority: temporal.Priority{
 			PriorityKey: b.Priority, FairnessKey: "p" + strconv.Itoa(int(r.in.Partition)),
 		},
@@ -44,7 +46,7 @@ func (r *window) deliverOptions(ctx workflow.Context, summary string) workflow.C
 		StartToCloseTimeout: longest,
 		HeartbeatTimeout:    r.set.HeartbeatTimeout,
 		RetryPolicy:         forEver,
-		Summary:             summary,
+		Summary:             short(summary),
 	})
 }
 
@@ -56,7 +58,7 @@ func (r *window) hook(ctx workflow.Context, local bool, c hookCall) error {
 		ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 			StartToCloseTimeout: time.Duration(1+c.calls/localAtOnce) * (r.set.HookTimeout + 5*time.Second),
 			RetryPolicy:         once,
-			Summary:             c.summary,
+			Summary:             short(c.summary),
 		})
 		return workflow.ExecuteLocalActivity(ctx, c.activity, c.in).Get(ctx, c.out)
 	}
@@ -64,9 +66,20 @@ func (r *window) hook(ctx workflow.Context, local bool, c hookCall) error {
 		StartToCloseTimeout: longest,
 		HeartbeatTimeout:    r.set.HeartbeatTimeout,
 		RetryPolicy:         forEver,
-		Summary:             c.summary,
+		Summary:             short(c.summary),
 	})
 	return workflow.ExecuteActivity(ctx, c.activity, c.in).Get(ctx, c.out)
+}
+
+// maxSummary is the longest summary, in bytes: Temporal refuses 400, and names
+// of programs and sinks have no bound.
+const maxSummary = 160
+
+func short(summary string) string {
+	if len(summary) <= maxSummary {
+		return summary
+	}
+	return strings.ToValidUTF8(summary[:maxSummary], "") + " …"
 }
 
 // localAtOnce is how many hooks a call makes at the same time at least.

@@ -13,9 +13,28 @@ type progress struct {
 	timer     bool
 }
 
+const (
+	// progressShare bounds how often a window publishes: each time costs
+	// history, so one that is open for days waits for this part of its age
+	// instead of the interval. A day makes about 80 times, ten days 100.
+	progressShare = 8
+
+	// maxFinished is how many ranges are published, what a former workflow has
+	// finished included. Offsets are committed from the front, so those at the
+	// front matter; what is left out is in the result, when the window ends.
+	maxFinished = 500
+)
+
+// published are the ranges that go into the memo, in their order.
+func published(former, ranges []Range) []Range {
+	all := joined(former, ranges)
+	return all[:min(len(all), maxFinished)]
+}
+
 // publish puts the finished messages into the memo, from which ingest reads
-// them by Describe: once the window is older than its interval, and at most
-// once in each. Most windows end before and publish nothing.
+// them by Describe: once the window is older than its interval, at most once in
+// each, and the more seldom the older the window is. Most windows end before
+// and publish nothing.
 func (r *window) publish(ctx workflow.Context) {
 	every := r.in.ProgressInterval
 	if every <= 0 || r.progress.timer || ctx.Err() != nil {
@@ -29,11 +48,12 @@ func (r *window) publish(ctx workflow.Context) {
 	if r.progress.published.After(since) {
 		since = r.progress.published
 	}
+	every = max(every, since.Sub(r.started)/progressShare)
 	if wait := every - workflow.Now(ctx).Sub(since); wait > 0 {
 		r.publishLater(ctx, wait)
 		return
 	}
-	if err := workflow.UpsertMemo(ctx, map[string]any{MemoFinished: ranges}); err != nil {
+	if err := workflow.UpsertMemo(ctx, map[string]any{MemoFinished: published(r.in.Finished, ranges)}); err != nil {
 		workflow.GetLogger(ctx).Error("publishing progress", "error", err)
 		return
 	}

@@ -1,8 +1,10 @@
 package workflows
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -30,10 +32,32 @@ const (
 
 	// inlineSpent is the limit once the budget is used up.
 	inlineSpent = 4 << 10
+
+	// maxBatches is how many batches a window starts before they are asked to
+	// come back only when they are done with: each costs about a dozen events,
+	// and its hooks and deliveries another dozen, of a history that stays below
+	// 5,000.
+	maxBatches = 200
+
+	// patientEvents and patientBytes are how long and how large the history gets
+	// before everything under way is asked to come back only when it is done
+	// with: what goes on failing costs nothing more then, whether tasks, hooks or
+	// sinks, and however many.
+	patientEvents = 2000
+	patientBytes  = 4 << 20
+
+	// maxPending is what the answer to PendingQuery may hold: Temporal refuses
+	// 2 MiB.
+	maxPending = 1 << 20
+
+	// lettersAtOnce is how many messages one Deliver dead-letters when the
+	// window has the same to say of each.
+	lettersAtOnce = 1000
 )
 
 // PendingQuery asks a window for its tasks that are not finished: the batches
-// that hold at least one.
+// that hold at least one. A list with a length, and with neither items nor a
+// reference, is one for which the answer has no room.
 const PendingQuery = "pending"
 
 // Workflows are the workflows of an executor.
@@ -55,15 +79,21 @@ type window struct {
 	running map[int]Batch // batches not settled, by number, for the query
 	batches int
 
-	// Kept for message and window hooks only: which batches there were, and
-	// what they came to.
-	seen     []Batch
-	outcomes []Outcome
+	// known is what became of tasks, kept for message and window hooks only,
+	// and recordRoom how many bytes of it may still travel inline.
+	known      []known
+	recordRoom int
 
 	started  time.Time
-	inlined  int
+	inlined  int // bytes that lists and messages take in the history, about
 	result   WindowResult
 	progress progress
+}
+
+// known is what became of some tasks, and how many of which messages they are.
+type known struct {
+	settled Counts
+	records blobs.List[TaskRecord]
 }
 
 // message is what the window knows of one of its messages.
@@ -81,14 +111,14 @@ func (m *message) done() bool { return m.open == 0 && m.holds == 0 }
 func (w *Workflows) Window(ctx workflow.Context, in WindowInput) (WindowResult, error) {
 	r := &window{
 		in: in, started: workflow.Now(ctx), byOff: map[int64]*message{}, running: map[int]Batch{},
-		slot: workflow.NewSemaphore(ctx, maxOutstanding), wg: workflow.NewWaitGroup(ctx),
+		slot: workflow.NewSemaphore(ctx, maxOutstanding), wg: workflow.NewWaitGroup(ctx), recordRoom: maxRecords,
 	}
 	for _, m := range in.Messages {
 		msg := &message{Message: m, holds: 1} // held until its window is arranged
 		r.msgs = append(r.msgs, msg)
 		r.byOff[m.Offset] = msg
 	}
-	r.result.Messages = len(in.Messages)
+	r.result.Messages, r.result.Last = len(in.Messages), in.Last
 
 	err := workflow.SideEffectWithOptions(ctx, workflow.SideEffectOptions{Summary: "settings"},
 		func(workflow.Context) any { return w.Settings() }).Get(&r.set)
@@ -115,11 +145,11 @@ func (r *window) run(ctx workflow.Context) {
 		r.wg.Wait(ctx)
 		return
 	}
-	r.arrange(ctx, r.in.Messages, r.set.HookMaxAttempts)
+	r.arrange(ctx)
 	r.wg.Wait(ctx)
 	if offsets := r.windowOffsets(); r.set.Hooks.WindowComplete && len(offsets) > 0 && ctx.Err() == nil {
 		r.details(ctx)
-		r.collect(ctx, []HookCall{{Stage: StageWindow, Offsets: offsets}}, carried{})
+		r.collect(ctx, collecting{stage: StageWindow, offsets: offsets}, carried{})
 		r.wg.Wait(ctx)
 	}
 }
@@ -138,13 +168,10 @@ func (r *window) windowOffsets() []int64 {
 
 // deadLetterAll writes every message to the dead letter queue.
 func (r *window) deadLetterAll(ctx workflow.Context) {
-	offsets := make([]int64, len(r.msgs))
-	for i, m := range r.msgs {
-		offsets[i] = m.Offset
-	}
+	offsets := r.offsets()
 	r.letter(ctx, offsets, Letter{
 		Kind: LetterMessage, Class: ClassRerun, Attempts: 1,
-		Error: "the window was run again too often",
+		Error: cmp.Or(r.in.Because, "the window was run again too often"),
 	})
 	r.release(ctx, offsets)
 }
@@ -156,13 +183,60 @@ func (r *window) letter(ctx workflow.Context, offsets []int64, l Letter) {
 		l.First = now
 	}
 	l.Last = now
-	items := make([]Letter, len(offsets))
-	for i, o := range offsets {
-		items[i] = l
-		items[i].Offset = o
-		r.byOff[o].skipHook = true
+	for some := range slices.Chunk(offsets, lettersAtOnce) {
+		for _, o := range some {
+			r.byOff[o].skipHook = true
+		}
+		l.Each = Ranges(some)
+		r.deliver(ctx, nil, blobs.List[Letter]{Items: []Letter{l}, Len: 1}, some)
 	}
-	r.deliver(ctx, nil, blobs.List[Letter]{Items: items, Len: len(items)}, offsets)
+}
+
+// offsets are those of all messages.
+func (r *window) offsets() []int64 {
+	out := make([]int64, len(r.msgs))
+	for i, m := range r.msgs {
+		out[i] = m.Offset
+	}
+	return out
+}
+
+// messages are those of the offsets, as they came.
+func (r *window) messages(offsets []int64) []Message {
+	out := make([]Message, len(offsets))
+	for i, o := range offsets {
+		out[i] = r.byOff[o].Message
+	}
+	return out
+}
+
+// within are the offsets of the messages in the ranges.
+func (r *window) within(ranges []Range) []int64 {
+	var out []int64
+	for _, one := range ranges {
+		for _, m := range r.between(one.First, one.Last) {
+			out = append(out, m.Offset)
+		}
+	}
+	return out
+}
+
+// each calls f for every message that the counts concern.
+func (r *window) each(counts Counts, f func(m *message, n int)) {
+	for _, c := range counts {
+		for _, m := range r.between(c.First, c.Last) {
+			f(m, c.N)
+		}
+	}
+}
+
+// between are the messages from first to last.
+func (r *window) between(first, last int64) []*message {
+	at := func(o int64) int {
+		i, _ := slices.BinarySearchFunc(r.msgs, o, func(m *message, o int64) int { return cmp.Compare(m.Offset, o) })
+		return i
+	}
+	return r.msgs[at(first):at(last+1)]
 }
 
 // ref tells an activity about the window, and how much of a list may travel.
@@ -172,6 +246,18 @@ func (r *window) ref() WindowRef {
 		limit = inlineSpent
 	}
 	return WindowRef{Link: r.in.Link, TopicID: r.in.TopicID, Last: r.in.Last, InlineLimit: limit}
+}
+
+// patient reports whether the history has no room for repetitions any more.
+func (r *window) patient(ctx workflow.Context) bool {
+	info := workflow.GetInfo(ctx)
+	return info.GetCurrentHistoryLength() > patientEvents || info.GetCurrentHistorySize() > patientBytes
+}
+
+func (r *window) retry() HookRetry {
+	return HookRetry{
+		MaxAttempts: r.set.HookMaxAttempts, InitialInterval: r.set.HookInitialInterval, MaxInterval: r.set.HookMaxInterval,
+	}
 }
 
 // hold keeps messages from being done; release ends one hold.
@@ -200,10 +286,19 @@ func (r *window) spawn(ctx workflow.Context, f func(workflow.Context)) {
 // pending answers PendingQuery.
 func (r *window) pending() ([]blobs.List[TaskSpec], error) {
 	var out []blobs.List[TaskSpec]
+	room := maxPending
 	for n := range r.batches {
-		if b, ok := r.running[n]; ok {
-			out = append(out, b.Tasks)
+		b, ok := r.running[n]
+		if !ok {
+			continue
 		}
+		list := b.Tasks
+		if n := list.Inline(); n <= room {
+			room -= n
+		} else {
+			list.Items, list.Ref = nil, ""
+		}
+		out = append(out, list)
 	}
 	return out, nil
 }

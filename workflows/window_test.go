@@ -78,15 +78,19 @@ func TestWindowArrange(t *testing.T) {
 		b := setup(t)
 		calls := 0
 		b.arrange = func(in workflows.ArrangeInput) (workflows.Plan, error) {
-			if calls++; calls < 3 {
+			switch calls++; calls {
+			case 1:
 				return workflows.Plan{}, hookError("not now")
+			case 2, 3, 4:
+				return workflows.Plan{}, notYet()
 			}
+			require.Equal(t, 1, in.Attempts)
 			return planOf(in.Messages), nil
 		}
 		res := b.run(t, window(4))
 		require.Equal(t, 4, res.Delivered)
 		require.Zero(t, res.DeadLettered)
-		require.Equal(t, 3, calls)
+		require.Equal(t, 5, calls)
 	})
 
 	t.Run("IsolatesTheMessageThatCannotBeArranged", func(t *testing.T) {
@@ -94,18 +98,22 @@ func TestWindowArrange(t *testing.T) {
 
 		b := setup(t)
 		b.arrange = func(in workflows.ArrangeInput) (workflows.Plan, error) {
-			if slices.Contains(offsetsOf(in.Messages), 105) {
+			if in.Attempts == 0 {
 				return workflows.Plan{}, hookError("bad apple")
 			}
-			return planOf(in.Messages), nil
+			require.Equal(t, workflows.HookRetry{MaxAttempts: 3, InitialInterval: time.Second, MaxInterval: time.Minute}, in.Retry)
+			p := planOf(slices.Concat(in.Messages[:5], in.Messages[6:]))
+			p.Letters = listOf(workflows.Letter{Offset: 105, Class: workflows.ClassArrange, Error: "bad apple"})
+			p.LetterOffsets = one(105)
+			return p, nil
 		}
+		local := 0
+		b.env.SetOnLocalActivityStartedListener(onLocal(workflows.ArrangeActivity, &local))
 		res := b.run(t, window(16))
 		require.Equal(t, workflows.WindowResult{Messages: 16, Tasks: 15, Delivered: 15, DeadLettered: 1}, res)
-		letters := b.buried()
-		require.Len(t, letters, 1)
-		require.Equal(t, int64(105), letters[0].Offset)
-		require.Equal(t, workflows.ClassArrange, letters[0].Class)
-		require.Contains(t, letters[0].Error, "bad apple")
+		require.Equal(t, []int64{105}, letterOffsets(b.buried()))
+		require.Equal(t, 1, local, "what failed is left to an activity, which Temporal repeats")
+		require.Len(t, b.arranged, 2)
 	})
 
 	t.Run("TroubleOfTheWorkerIsNoAttempt", func(t *testing.T) {
@@ -148,7 +156,7 @@ func TestWindowArrange(t *testing.T) {
 		b.arrange = func(in workflows.ArrangeInput) (workflows.Plan, error) {
 			p := planOf(in.Messages[1:])
 			p.Letters = listOf(workflows.Letter{Offset: 100, Class: workflows.ClassParse})
-			p.LetterOffsets = []int64{100}
+			p.LetterOffsets = one(100)
 			return p, nil
 		}
 		res := b.run(t, window(3))
@@ -171,7 +179,7 @@ func TestWindowTasks(t *testing.T) {
 			if in.Batch.Tasks.Items[0].Attempt == 1 {
 				again := in.Batch
 				again.Tasks.Items[0].Attempt = 2
-				again.After = time.Hour
+				again.After, again.Counts = time.Hour, countsOf(again.Tasks.Items)
 				return workflows.Outcome{FollowUps: []workflows.Batch{again}}, nil
 			}
 			return succeed(in), nil
@@ -191,17 +199,15 @@ func TestWindowTasks(t *testing.T) {
 				return succeed(in), nil
 			}
 			next := batchOf(100, 100)
-			next.Counts = []workflows.Count{{Offset: 100, N: 2}}
-			next.New = next.Counts
+			next.New, next.NewTasks = next.Counts, 2
 			for i := range next.Tasks.Items {
 				next.Tasks.Items[i].Depth = 1
 			}
-			return workflows.Outcome{Settled: in.Batch.Counts, FollowUps: []workflows.Batch{next}}, nil
+			return workflows.Outcome{Settled: countsOf(in.Batch.Tasks.Items), FollowUps: []workflows.Batch{next}}, nil
 		}
 		res := b.run(t, window(1))
 		require.Equal(t, 3, res.Tasks)
 		require.Len(t, b.collected, 1, "the message settles once, with the last replacement")
-		require.Len(t, b.collected[0].Tasks, 2)
 	})
 
 	t.Run("GoneFromTheStoreIsDeadLettered", func(t *testing.T) {
@@ -209,7 +215,7 @@ func TestWindowTasks(t *testing.T) {
 
 		b := setup(t)
 		b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
-			if in.Batch.Counts[0].Offset == 101 {
+			if in.Batch.Tasks.Items[0].SourceOffsets[0] == 101 {
 				return workflows.Outcome{}, lostError("no such blob")
 			}
 			return succeed(in), nil
@@ -224,21 +230,34 @@ func TestWindowTasks(t *testing.T) {
 
 		b := setup(t)
 		b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
-			return workflows.Outcome{Calls: []workflows.HookCall{{
-				Stage: workflows.StageTask, Offsets: []int64{100}, Attempts: 1, Error: "x",
-				Task: listOf(workflows.TaskCall{Spec: in.Batch.Tasks.Items[0]}),
-			}}}, nil
+			return workflows.Outcome{Calls: taskCalls(1, in.Batch.Tasks.Items[0])}, nil
 		}
 		rounds := 0
 		b.collect = func(in workflows.CollectInput) (workflows.Outcome, error) {
 			if rounds++; rounds == 1 {
-				return workflows.Outcome{Calls: in.Calls}, nil
+				return workflows.Outcome{}, notYet()
 			}
-			return workflows.Outcome{Settled: []workflows.Count{{Offset: 100, N: 1}}, Succeeded: 1}, nil
+			require.Equal(t, 1, in.Attempts)
+			return workflows.Outcome{Settled: countsOf([]workflows.TaskSpec{in.Calls.Items[0].Task.Spec}), Succeeded: 1}, nil
 		}
 		res := b.run(t, window(1))
 		require.Equal(t, 2, rounds)
 		require.Zero(t, res.DeadLettered)
+	})
+
+	t.Run("HooksGoneFromTheStoreAreDeadLettered", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t)
+		b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
+			return workflows.Outcome{Calls: taskCalls(1, in.Batch.Tasks.Items[0])}, nil
+		}
+		b.collect = func(workflows.CollectInput) (workflows.Outcome, error) {
+			return workflows.Outcome{}, lostError("no such blob")
+		}
+		res := b.run(t, window(2))
+		require.Equal(t, workflows.WindowResult{Messages: 2, Tasks: 2, Failed: 2, DeadLettered: 2}, res)
+		require.Equal(t, workflows.ClassLost, b.buried()[0].Class)
 	})
 }
 
@@ -255,10 +274,10 @@ func TestWindowHooks(t *testing.T) {
 		var stages []workflows.Stage
 		seen := map[int64]int{}
 		for _, c := range b.collected {
-			for _, call := range c.Calls {
-				stages = append(stages, call.Stage)
-				if call.Stage == workflows.StageMessage {
-					seen[call.Offset]++
+			stages = append(stages, c.Stage)
+			for _, m := range c.Messages {
+				if c.Stage == workflows.StageMessage {
+					seen[m.Offset]++
 				}
 			}
 		}
@@ -276,7 +295,7 @@ func TestWindowHooks(t *testing.T) {
 		b.arrange = func(workflows.ArrangeInput) (workflows.Plan, error) { return workflows.Plan{}, nil }
 		b.run(t, window(2))
 		require.Len(t, b.collected, 1)
-		require.Len(t, b.collected[0].Calls, 2)
+		require.Len(t, b.collected[0].Messages, 2)
 	})
 
 	t.Run("GivenUpGoesToTheDLQ", func(t *testing.T) {
@@ -285,17 +304,54 @@ func TestWindowHooks(t *testing.T) {
 		b := setup(t)
 		b.set.Hooks.MessageComplete = true
 		b.collect = func(in workflows.CollectInput) (workflows.Outcome, error) {
-			if in.GiveUp {
-				return workflows.Outcome{
-					Letters: listOf(workflows.Letter{Offset: in.Calls[0].Offset}), LetterOffsets: []int64{in.Calls[0].Offset},
-				}, nil
+			if in.Attempts == 0 {
+				return workflows.Outcome{Calls: messageCalls(1, in.Messages[0].Offset)}, nil
 			}
-			return workflows.Outcome{Calls: in.Calls}, nil
+			require.Equal(t, 3, in.Retry.MaxAttempts)
+			require.Equal(t, []int64{100}, offsetsOf(in.Messages))
+			o := in.Calls.Items[0].Offset
+			return workflows.Outcome{Letters: listOf(workflows.Letter{Offset: o}), LetterOffsets: one(o), Buried: one(o)}, nil
 		}
 		res := b.run(t, window(1))
 		require.Equal(t, 1, res.DeadLettered)
 		require.Equal(t, 1, res.Delivered, "what the task returned is delivered all the same")
-		require.Len(t, b.collected, b.set.HookMaxAttempts+1)
+		require.Len(t, b.collected, 2)
+	})
+
+	t.Run("AGivenUpMessageHasNoFurtherHook", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t)
+		b.set.Hooks.MessageComplete, b.set.Hooks.WindowComplete = true, true
+		b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
+			s := in.Batch.Tasks.Items[0]
+			if s.SourceOffsets[0] != 101 {
+				return succeed(in), nil
+			}
+			return workflows.Outcome{
+				Settled: countsOf(in.Batch.Tasks.Items), Failed: 1, Buried: one(101),
+				Letters: listOf(workflows.Letter{Offset: 101}), LetterOffsets: one(101),
+			}, nil
+		}
+		b.run(t, window(3))
+		for _, c := range b.collected {
+			require.NotContains(t, offsetsOf(c.Messages), int64(101))
+		}
+	})
+
+	t.Run("HooksOfAMessageWithADeadTaskAreCalled", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t)
+		b.set.Hooks.MessageComplete = true
+		b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
+			return workflows.Outcome{
+				Settled: countsOf(in.Batch.Tasks.Items), Failed: 1,
+				Letters: listOf(workflows.Letter{Offset: 100}), LetterOffsets: one(100),
+			}, nil
+		}
+		b.run(t, window(1))
+		require.Len(t, b.collected, 1)
 	})
 }
 
@@ -316,7 +372,7 @@ func TestWindowDelivery(t *testing.T) {
 					attempts = in.Job.Attempts
 				}
 				return workflows.DeliverResult{Pending: []workflows.DeliverJob{{
-					To: ref, Items: []workflows.Range{{}}, Offsets: []int64{100}, After: time.Minute, Attempts: attempts + 1,
+					To: ref, Items: listOf(workflows.Range{}), Offsets: one(100), After: time.Minute, Attempts: attempts + 1,
 				}}}, nil
 			}
 			return arrived(in), nil
@@ -334,7 +390,7 @@ func TestWindowDelivery(t *testing.T) {
 		b.deliver = func(in workflows.DeliverInput) (workflows.DeliverResult, error) {
 			if in.Job == nil {
 				return workflows.DeliverResult{Pending: []workflows.DeliverJob{{
-					DLQ: true, To: ref, Items: []workflows.Range{{}}, Offsets: []int64{100},
+					DLQ: true, To: ref, Items: listOf(workflows.Range{}), Offsets: one(100),
 				}}}, nil
 			}
 			return arrived(in), nil
@@ -355,7 +411,7 @@ func TestWindowDelivery(t *testing.T) {
 		b.deliver = func(in workflows.DeliverInput) (workflows.DeliverResult, error) {
 			if tries++; tries <= 100 {
 				return workflows.DeliverResult{Pending: []workflows.DeliverJob{{
-					DLQ: true, Letters: true, Items: []workflows.Range{{}}, Offsets: []int64{100}, After: time.Minute,
+					DLQ: true, Letters: true, Items: listOf(workflows.Range{}), Offsets: one(100), After: time.Minute,
 				}}}, nil
 			}
 			return arrived(in), nil
@@ -371,9 +427,9 @@ func TestWindowProgress(t *testing.T) {
 	b := setup(t)
 	b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
 		s := &in.Batch.Tasks.Items[0]
-		if in.Batch.Counts[0].Offset == 101 && s.Attempt == 1 {
+		if s.SourceOffsets[0] == 101 && s.Attempt == 1 {
 			s.Attempt++
-			in.Batch.After = 25 * time.Second
+			in.Batch.After, in.Batch.Counts = 25*time.Second, countsOf(in.Batch.Tasks.Items)
 			return workflows.Outcome{FollowUps: []workflows.Batch{in.Batch}}, nil
 		}
 		return succeed(in), nil
@@ -407,9 +463,9 @@ func TestWindowProgress_WaitsForOutputsOfHooks(t *testing.T) {
 	}
 	b.collect = func(in workflows.CollectInput) (workflows.Outcome, error) {
 		out := workflows.Outcome{}
-		for _, c := range in.Calls {
+		for _, m := range in.Messages {
 			out.Outputs.Items = append(out.Outputs.Items, workflows.Output{Payload: sinks.Payload{
-				Source: drakkar.Source{Offset: c.Offset},
+				Source: drakkar.Source{Offset: m.Offset},
 			}})
 		}
 		out.Outputs.Len = len(out.Outputs.Items)
@@ -424,7 +480,7 @@ func TestWindowProgress_WaitsForOutputsOfHooks(t *testing.T) {
 			return arrived(in), nil
 		}
 		return workflows.DeliverResult{Pending: []workflows.DeliverJob{{
-			Items: []workflows.Range{{}}, Offsets: []int64{o}, After: time.Hour, Attempts: 1,
+			Items: listOf(workflows.Range{}), Offsets: one(o), After: time.Hour, Attempts: 1,
 		}}}, nil
 	}
 	var memo []string
