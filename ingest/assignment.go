@@ -106,9 +106,7 @@ func (a *assignment) round(ctx context.Context) (p plan, settled bool, err error
 		return plan{}, false, a.begin(ctx, f, why)
 	}
 	if p.read < f.low {
-		if len(p.adopted) == 0 {
-			return plan{}, false, a.begin(ctx, f, "the committed offset is not in the topic any more")
-		}
+		// The epoch goes on: a former owner may still start windows of it.
 		a.skipped(p.read, f.low)
 		p.read = f.low
 	}
@@ -145,9 +143,13 @@ func (a *assignment) trusted(f found) (m metadata, why string, err error) {
 // walk adopts the windows of the chain from the one that holds the committed
 // offset on, until there is none.
 //
-// The first may be missing although the committed offset lies inside of it: it
-// is gone from Temporal. Then the same link is started again, with the messages
-// from the committed offset on.
+// A window that is gone from Temporal looks like the end of the chain, while
+// those behind it may run or be finished. The metadata tells them apart: a
+// window whose range it knows has been there, is adopted like the others, and
+// is started again by whoever follows it. One that the metadata does not know
+// was started after the last commit, if ever: then the same link is started
+// with what is read from there on, from the committed offset on when that lies
+// inside of it.
 func (a *assignment) walk(ctx context.Context, f found, m metadata) (plan, error) {
 	p := plan{
 		chain: a.link(m.Epoch, 0), topicID: f.topicID,
@@ -157,8 +159,12 @@ func (a *assignment) walk(ctx context.Context, f found, m metadata) (plan, error
 		next := a.link(m.Epoch, p.tracker.Next())
 		d, err := a.windows.Describe(ctx, next.WorkflowID())
 		if errors.Is(err, ErrNotFound) {
-			p.read = max(p.tracker.Next(), f.offset)
-			return p, nil
+			last, known := m.last(next.Start)
+			if !known {
+				p.read = max(p.tracker.Next(), f.offset)
+				return p, nil
+			}
+			d, err = Description{Last: last, Started: a.now()}, nil
 		}
 		if err != nil {
 			return plan{}, fmt.Errorf("walking the chain at %s: %w", next.WorkflowID(), err)

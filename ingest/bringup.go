@@ -28,6 +28,7 @@ func (i *Ingest) bringUp(p *partition) {
 		At: p.at(pl.read), Epoch: pl.chain.Epoch, Adopted: len(pl.adopted), NewEpoch: pl.newEpoch,
 		Took: time.Since(p.assigned),
 	})
+	i.goCancelOld(p, pl)
 	i.dispatch(p)
 }
 
@@ -42,7 +43,7 @@ func (i *Ingest) prepare(p *partition) (plan, error) {
 	}
 	a := &assignment{
 		pipeline: i.opt.Pipeline, topic: p.topic, partition: p.id,
-		broker: i.broker, windows: i.opt.Temporal,
+		broker: i.broker.of(p.topic), windows: i.opt.Temporal,
 		commit: i.committer.one, record: i.events.Record, now: time.Now,
 	}
 	for attempt := 1; ; attempt++ {
@@ -118,7 +119,10 @@ func (i *Ingest) startWaits(err error) {
 	i.mu.Unlock()
 	if changed {
 		i.events.Record(events.IngestFailed{
-			At: events.At{Topic: i.opt.Kafka.SourceTopic, Partition: -1}, Doing: "waiting for Temporal", Err: err,
+			At: i.nowhere(), Doing: "waiting for Temporal", Err: err,
 		})
 	}
 }
+
+// nowhere is the place of what is not about one partition.
+func (i *Ingest) nowhere() events.At { return events.At{Topic: i.opt.Kafka.SourceTopic, Partition: -1} }

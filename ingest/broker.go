@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,20 +36,16 @@ type committed struct {
 
 // position is what is to be committed for a partition.
 type position struct {
+	topic     string
 	partition int32
 	offset    int64
 	metadata  string
 }
 
-// broker is what ingest asks Kafka, beside reading records.
+// broker is what ingest asks Kafka about one topic, beside reading records.
 type broker interface {
 	// Committed is the group's committed offset.
 	Committed(ctx context.Context, partition int32) (committed, error)
-
-	// Commit commits and returns one error for each position, nil where it was
-	// accepted. It may block for ever, whatever ctx says: the client's commit
-	// has no timeout.
-	Commit(positions []position) []error
 
 	// Ends are the first offset of the log and the one behind its last record.
 	Ends(ctx context.Context, partition int32) (low, high int64, err error)
@@ -56,31 +55,58 @@ type broker interface {
 	TopicID(ctx context.Context) (string, error)
 }
 
-var _ broker = (*kafkaBroker)(nil)
+// positions is where offsets are committed.
+type positions interface {
+	// Commit commits and returns one error for each position, nil where it was
+	// accepted. It may block for ever: the client's commit has no timeout.
+	Commit(positions []position) []error
+}
+
+var (
+	_ broker    = topicBroker{}
+	_ positions = (*kafkaBroker)(nil)
+)
 
 // kafkaBroker asks through the consumer's connections.
 type kafkaBroker struct {
-	topic    string
 	consumer *kafka.Consumer
 	admin    *kafka.AdminClient
 
-	mu      sync.Mutex
-	topicID string
-	known   time.Time
+	asking sync.Mutex // held while an id is asked for
+
+	mu        sync.Mutex
+	ids       map[string]knownID // by topic
+	forgotten time.Time          // what was asked before is not believed
 }
 
-func newKafkaBroker(topic string, consumer *kafka.Consumer) (*kafkaBroker, error) {
+// knownID is the id of a topic.
+type knownID struct {
+	id    string
+	asked time.Time
+}
+
+// topicBroker is kafkaBroker about one topic.
+type topicBroker struct {
+	*kafkaBroker
+
+	topic string
+}
+
+func newKafkaBroker(consumer *kafka.Consumer) (*kafkaBroker, error) {
 	admin, err := kafka.NewAdminClientFromConsumer(consumer)
 	if err != nil {
 		return nil, fmt.Errorf("making the admin client: %w", err)
 	}
-	return &kafkaBroker{topic: topic, consumer: consumer, admin: admin}, nil
+	return &kafkaBroker{consumer: consumer, admin: admin, ids: map[string]knownID{}}, nil
 }
+
+// of is the broker of a topic.
+func (b *kafkaBroker) of(topic string) topicBroker { return topicBroker{kafkaBroker: b, topic: topic} }
 
 func (b *kafkaBroker) close() { b.admin.Close() }
 
 // Committed implements broker.
-func (b *kafkaBroker) Committed(ctx context.Context, partition int32) (committed, error) {
+func (b topicBroker) Committed(ctx context.Context, partition int32) (committed, error) {
 	if ctx.Err() != nil {
 		return committed{}, context.Cause(ctx)
 	}
@@ -104,21 +130,22 @@ func (b *kafkaBroker) Committed(ctx context.Context, partition int32) (committed
 	return c, nil
 }
 
-// Commit implements broker.
+// Commit implements positions.
 func (b *kafkaBroker) Commit(positions []position) []error {
 	tps := make([]kafka.TopicPartition, len(positions))
 	for i, p := range positions {
-		tps[i] = b.at(p.partition)
-		tps[i].Offset, tps[i].Metadata = kafka.Offset(p.offset), &p.metadata
+		tps[i] = kafka.TopicPartition{
+			Topic: &p.topic, Partition: p.partition, Offset: kafka.Offset(p.offset), Metadata: &p.metadata,
+		}
 	}
 	answers, err := b.consumer.CommitOffsets(tps)
-	byPartition := map[int32]error{}
+	bySource := map[source]error{}
 	for _, a := range answers {
-		byPartition[a.Partition] = a.Error
+		bySource[sourceOf(a)] = a.Error
 	}
 	errs := make([]error, len(positions))
 	for i, p := range positions {
-		answer, answered := byPartition[p.partition]
+		answer, answered := bySource[source{p.topic, p.partition}]
 		switch {
 		case err != nil:
 			errs[i] = fmt.Errorf("committing: %w", err)
@@ -133,7 +160,7 @@ func (b *kafkaBroker) Commit(positions []position) []error {
 
 // Ends implements broker. It asks for the end of what is written, open
 // transactions included, because a window may never end behind it.
-func (b *kafkaBroker) Ends(ctx context.Context, partition int32) (low, high int64, err error) {
+func (b topicBroker) Ends(ctx context.Context, partition int32) (low, high int64, err error) {
 	if low, err = b.end(ctx, partition, kafka.EarliestOffsetSpec); err != nil {
 		return 0, 0, fmt.Errorf("asking for the log's first offset: %w", err)
 	}
@@ -143,7 +170,7 @@ func (b *kafkaBroker) Ends(ctx context.Context, partition int32) (low, high int6
 	return low, high, nil
 }
 
-func (b *kafkaBroker) end(ctx context.Context, partition int32, spec kafka.OffsetSpec) (int64, error) {
+func (b topicBroker) end(ctx context.Context, partition int32, spec kafka.OffsetSpec) (int64, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, errRequestTimeout)
 	defer cancel()
 
@@ -162,41 +189,85 @@ func (b *kafkaBroker) end(ctx context.Context, partition int32, spec kafka.Offse
 }
 
 // TopicID implements broker.
-func (b *kafkaBroker) TopicID(ctx context.Context) (string, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (b topicBroker) TopicID(ctx context.Context) (string, error) {
+	b.asking.Lock() // one request answers all who wait
+	defer b.asking.Unlock()
 
-	if b.topicID != "" && time.Since(b.known) < topicIDFor {
-		return b.topicID, nil
+	if id := b.known(b.topic); id != "" {
+		return id, nil
 	}
-	id, err := b.describe(ctx)
+	asked := time.Now()
+	ids, err := b.describe(ctx, []string{b.topic})
 	if err != nil {
 		return "", err
 	}
-	b.topicID, b.known = id, time.Now()
-	return id, nil
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	b.ids[b.topic] = knownID{id: ids[b.topic], asked: asked}
+	return ids[b.topic], nil
 }
 
-// describe asks for the topic: it proves that brokers answer and that the topic
-// is there.
-func (b *kafkaBroker) describe(ctx context.Context) (id string, err error) {
+// known is the id of a topic that was asked for a short while ago.
+func (b *kafkaBroker) known(topic string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	k := b.ids[topic]
+	if time.Since(k.asked) >= topicIDFor || !k.asked.After(b.forgotten) {
+		return ""
+	}
+	return k.id
+}
+
+// forgetIDs makes the next ones ask again: a topic may have been made again.
+func (b *kafkaBroker) forgetIDs() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	b.forgotten = time.Now()
+}
+
+// describe asks for topics: it proves that brokers answer and that the topics
+// are there. It returns the ids of those that are, by name, beside the error
+// about the others.
+func (b *kafkaBroker) describe(ctx context.Context, topics []string) (map[string]string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, errRequestTimeout)
 	defer cancel()
 
-	res, err := b.admin.DescribeTopics(ctx, kafka.NewTopicCollectionOfTopicNames([]string{b.topic}))
+	res, err := b.admin.DescribeTopics(ctx, kafka.NewTopicCollectionOfTopicNames(topics))
 	if err != nil {
-		return "", fmt.Errorf("describing topic %s: %w", b.topic, err)
+		return nil, fmt.Errorf("describing %s: %w", strings.Join(topics, ", "), err)
 	}
-	if len(res.TopicDescriptions) != 1 {
-		return "", fmt.Errorf("describing topic %s: Kafka did not answer for it", b.topic)
+	answers := map[string]kafka.TopicDescription{}
+	for _, d := range res.TopicDescriptions {
+		answers[d.Name] = d
 	}
-	d := res.TopicDescriptions[0]
-	if d.Error.Code() != kafka.ErrNoError {
-		return "", fmt.Errorf("describing topic %s: %w", b.topic, d.Error)
+	ids := map[string]string{}
+	var errs []error
+	for _, topic := range topics {
+		d, answered := answers[topic]
+		switch {
+		case !answered:
+			errs = append(errs, fmt.Errorf("topic %s: Kafka did not answer for it", topic))
+		case d.Error.Code() != kafka.ErrNoError:
+			errs = append(errs, fmt.Errorf("topic %s: %w", topic, d.Error))
+		default:
+			ids[topic] = d.TopicID.String()
+		}
 	}
-	return d.TopicID.String(), nil
+	return ids, errors.Join(errs...)
 }
 
-func (b *kafkaBroker) at(partition int32) kafka.TopicPartition {
+// names are the topics of the cluster that the client may see.
+func (b *kafkaBroker) names() ([]string, error) {
+	m, err := b.consumer.GetMetadata(nil, true, int(requestTimeout.Milliseconds()))
+	if err != nil {
+		return nil, fmt.Errorf("listing topics: %w", err)
+	}
+	return slices.Sorted(maps.Keys(m.Topics)), nil
+}
+
+func (b topicBroker) at(partition int32) kafka.TopicPartition {
 	return kafka.TopicPartition{Topic: &b.topic, Partition: partition}
 }

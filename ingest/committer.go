@@ -21,7 +21,7 @@ var errCommitHangs = errors.New("no answer from Kafka to a commit in time; it is
 
 // committer commits offsets, one request at a time.
 type committer struct {
-	broker broker
+	broker positions
 	events events.Recorder
 
 	// turn is held while a commit is under way, by the goroutine that waits for
@@ -29,7 +29,7 @@ type committer struct {
 	turn chan struct{}
 }
 
-func newCommitter(b broker, r events.Recorder) *committer {
+func newCommitter(b positions, r events.Recorder) *committer {
 	return &committer{broker: b, events: r, turn: make(chan struct{}, 1)}
 }
 
@@ -147,7 +147,7 @@ func (i *Ingest) commitOnce(ctx context.Context) {
 	err := i.committer.partitions(bounded, i.owned, i.opt.Ingest.RecommitInterval)
 	hangs := errors.Is(err, errCommitHangs)
 	if hangs {
-		i.events.Record(events.CommitFailed{At: events.At{Topic: i.opt.Kafka.SourceTopic, Partition: -1}, Err: err})
+		i.events.Record(events.CommitFailed{At: i.nowhere(), Err: err})
 	}
 	i.commitHangs.Store(hangs)
 }
@@ -159,6 +159,6 @@ func (i *Ingest) finalCommit(ps []*partition) {
 
 	err := i.committer.partitions(ctx, func() []*partition { return ps }, never)
 	if err != nil {
-		i.events.Record(events.CommitFailed{At: events.At{Topic: i.opt.Kafka.SourceTopic, Partition: -1}, Err: err})
+		i.events.Record(events.CommitFailed{At: i.nowhere(), Err: err})
 	}
 }

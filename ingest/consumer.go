@@ -3,8 +3,10 @@ package ingest
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/confluentinc/confluent-kafka-go/v2/kafka"
 
@@ -55,10 +57,15 @@ func clientConfig(c config.Kafka, clientID string) kafka.ConfigMap {
 	return m
 }
 
+// topicRefresh is how soon new topics of a pattern, new partitions, and topics
+// that are gone are noticed.
+const topicRefresh = 30 * time.Second
+
 // consumerConfig is the configuration of the consumer. Options come last and
 // win.
-func consumerConfig(c config.Kafka, clientID string) kafka.ConfigMap {
+func consumerConfig(c config.Kafka, dlq config.DLQ, clientID string) kafka.ConfigMap {
 	m := clientConfig(c, clientID)
+	m["topic.metadata.refresh.interval.ms"] = int(topicRefresh.Milliseconds())
 	m["isolation.level"] = c.IsolationLevel
 	m["max.poll.interval.ms"] = int(c.MaxPollInterval.Milliseconds())
 	if c.GroupInstanceID != "" {
@@ -78,7 +85,19 @@ func consumerConfig(c config.Kafka, clientID string) kafka.ConfigMap {
 	for k, v := range c.Options {
 		m[k] = v
 	}
+	if c.HasPattern() {
+		// Dead letters would be read as messages.
+		m["topic.blacklist"] = strings.Trim(c.Options["topic.blacklist"]+","+deadLetterTopics(dlq), ",")
+	}
 	return m
+}
+
+// deadLetterTopics is a pattern of the topics that dead letters are written to.
+func deadLetterTopics(dlq config.DLQ) string {
+	if dlq.Topic == "" {
+		return regexp.QuoteMeta(config.DLQSuffix) + "$"
+	}
+	return "^" + regexp.QuoteMeta(dlq.Topic) + "$"
 }
 
 // message is a Kafka record as a window holds it.

@@ -20,7 +20,7 @@ func (i *Ingest) dispatch(p *partition) {
 		}
 		w, err := i.startNext(p)
 		if err != nil {
-			i.slots.release(1)
+			i.slots.release()
 			return
 		}
 		i.goFollow(p, w)
@@ -70,8 +70,8 @@ func (i *Ingest) blocks(p *partition) (why string, tooOld bool) {
 	switch {
 	case len(p.queue.messages) == 0:
 		return "", false
-	case p.tracker.Len() >= i.opt.Ingest.MaxOpenWindows:
-		return "ingest.max_open_windows are open", false
+	case p.tracker.Len() >= i.maxOpen():
+		return i.opensNoMore(), false
 	case p.tracker.Ahead() >= i.opt.Ingest.MaxWindowsAhead:
 		return "ingest.max_windows_ahead of the committed offset", false
 	case i.tooOld(p):
@@ -82,11 +82,32 @@ func (i *Ingest) blocks(p *partition) (why string, tooOld bool) {
 	}
 }
 
+// orderKey is the value of windows.order that keeps the messages of a key in
+// order.
+const orderKey = "key"
+
+// maxOpen is how many windows of a partition may be open: one, when messages of
+// one key may not overtake each other in the next.
+func (i *Ingest) maxOpen() int {
+	if i.opt.Windows.Order == orderKey {
+		return 1
+	}
+	return i.opt.Ingest.MaxOpenWindows
+}
+
+func (i *Ingest) opensNoMore() string {
+	if i.opt.Windows.Order == orderKey {
+		return "a window is open, and windows.order is key"
+	}
+	return "ingest.max_open_windows are open"
+}
+
 // Keys of what keeps a partition from going on; windows use their ids.
 const (
 	problemPrepare   = "prepare"
 	problemStart     = "start"
 	problemRetention = "retention"
+	problemOld       = "old"
 )
 
 // tooOld reports whether the oldest uncommitted window is so old that those
@@ -137,12 +158,7 @@ func (i *Ingest) nextInput(p *partition, c cutter, strip bool) (in workflows.Win
 	p.mu.Lock()
 	start := p.tracker.Next()
 	head := slices.Clone(p.queue.messages[:min(len(p.queue.messages), c.maxMessages)])
-	var open []string
-	for _, w := range p.chain {
-		if !w.finished {
-			open = append(open, w.id)
-		}
-	}
+	open := p.openIDs(nil)
 	pl := p.plan
 	p.mu.Unlock()
 
@@ -159,6 +175,16 @@ func (i *Ingest) nextInput(p *partition, c cutter, strip bool) (in workflows.Win
 		Last: head[n-1].Offset, Messages: head, Open: open,
 		ProgressInterval: i.opt.Ingest.ProgressInterval,
 	}, bytes, true
+}
+
+// openIDs are the workflows of the open windows but one; p.mu is held.
+func (p *partition) openIDs(but *openWindow) (ids []string) {
+	for _, w := range p.chain {
+		if !w.finished && w != but {
+			ids = append(ids, w.id)
+		}
+	}
+	return ids
 }
 
 // shortTopicID is what windows carry of the topic's id: enough to tell a topic

@@ -28,6 +28,28 @@
 // rejects duplicates, so of two owners who believe to own a partition the first
 // to start a link wins and the other follows it: the chain cannot fork.
 //
+// # Windows that are gone
+//
+// A window can be deleted in Temporal, fall out of its retention, or be lost
+// with it. Whoever follows it reads its range from the topic again, with a
+// consumer that is in no group, and starts what is not known to be done as the
+// same link with the same range: of two owners who do so the first wins and
+// the other follows it. Links that are gone are started in their order. Nobody
+// can see a gap by walking, because the chain seems to end there; so every
+// commit tells how long the windows are that begin at its own, and a commit is
+// due when the chain grew, even if nothing was finished. A window that is gone
+// and was not told yet, because it was started less than ingest.commit_interval
+// before its owner ended, is the end of the chain for the next owner: it starts
+// the link with a range of its own, and messages of windows behind the gap run
+// in two windows. What is committed is finished in any case: a window's result
+// names its range, and an owner who finds another range than it knows walks the
+// chain anew.
+//
+// A window that has no rerun left, or is too old when windows.on_max_age says
+// so, is started anew under its id with nothing but the messages that its memo
+// does not call finished, to write them to the dead letter queue. Temporal
+// allows that for closed workflows without a result only.
+//
 // # Who runs
 //
 // One goroutine polls. It alone assigns, pauses and resumes: others post
@@ -45,7 +67,8 @@
 //
 // turn is a channel of one: whoever commits holds it, and revocation waits for
 // it no longer than its bound, because the client's commit has no timeout. No
-// lock is held while a request to Kafka or Temporal is under way, except turn,
-// and Ingest.clients, which Ready shares so that the clients are not closed
-// under it.
+// lock is held while a request to Kafka or Temporal is under way, except turn;
+// kafkaBroker.asking, for which only those wait who ask the same; and
+// Ingest.clients, which Ready shares so that the clients are not closed under
+// it.
 package ingest

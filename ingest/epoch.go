@@ -27,7 +27,7 @@ func (a *assignment) begin(ctx context.Context, f found, why string) error {
 		return err
 	}
 	m := metadata{Pipeline: a.pipeline, TopicID: f.topicID, Epoch: epoch, Window: start, Offset: start}
-	if err := a.commit(ctx, position{partition: a.partition, offset: start, metadata: m.String()}); err != nil {
+	if err := a.commit(ctx, position{topic: a.topic, partition: a.partition, offset: start, metadata: m.String()}); err != nil {
 		return fmt.Errorf("beginning epoch %s: %w", epoch, err)
 	}
 	a.newEpoch = why
@@ -37,8 +37,10 @@ func (a *assignment) begin(ctx context.Context, f found, why string) error {
 	return nil
 }
 
-// freeEpoch is the first epoch id of today whose first window does not exist.
-// It is empty when another owner has committed meanwhile.
+// freeEpoch is the first epoch id of today that was not used. One whose first
+// window exists was, and so was the one that the untrusted metadata names: its
+// first window may have been deleted. It is empty when another owner has
+// committed meanwhile.
 //
 // Ids are found, not drawn: two owners that race find the same one, commit the
 // same metadata, and the chain decides between them. The committed offset is
@@ -48,8 +50,12 @@ func (a *assignment) begin(ctx context.Context, f found, why string) error {
 // before, finds n in use and begins n+1: two chains over the same messages.
 func (a *assignment) freeEpoch(ctx context.Context, f found, start int64) (string, error) {
 	day := a.now().UTC().Format("20060102")
+	m, _, _ := parseMetadata(f.metadata) // of an unknown version it is refused
 	for n := 1; ; n++ {
 		epoch := fmt.Sprintf("%d-%s-%d", start, day, n)
+		if epoch == m.Epoch {
+			continue
+		}
 		_, err := a.windows.Describe(ctx, a.link(epoch, start).WorkflowID())
 		if errors.Is(err, ErrNotFound) {
 			return epoch, nil

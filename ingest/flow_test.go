@@ -75,6 +75,29 @@ func TestFlow(t *testing.T) {
 		require.Eventually(t, func() bool { return paused(p) == 0 }, eventually, soon)
 	})
 
+	t.Run("OneOpenWindowKeepsTheOrder", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, 2)
+		p := b.start(t, "w1", func(o *Options) { o.Windows.Order = "key"; o.WindowSize = 2 })
+		p.ready(t, 2)
+		b.produce(t, 0, 1)
+		first := b.awaitWindows(t, 1)[0].in.WorkflowID()
+		b.produce(t, 0, 3)
+		b.produce(t, 1, 1)
+		b.awaitWindows(t, 2) // the other partition has its own
+		require.Eventually(t, func() bool {
+			return p.State().Partitions[0].Blocked == "a window is open, and windows.order is key"
+		}, eventually, soon)
+		require.Equal(t, []int64{0}, b.windows.offsets(0))
+		b.windows.end("completed", first)
+		b.awaitWindows(t, 3)
+		require.Eventually(t, func() bool { return p.State().Partitions[0].Messages == 1 }, eventually, soon)
+		require.Equal(t, []int64{0, 1, 2}, b.windows.offsets(0))
+		b.windows.completeAll()
+		b.awaitCommitted(t, 0, 4)
+	})
+
 	t.Run("StopsCuttingFarAhead", func(t *testing.T) {
 		t.Parallel()
 
@@ -181,7 +204,7 @@ func TestFlow(t *testing.T) {
 		b.produce(t, 0, 3)
 		p := b.start(t, "w1")
 		require.Eventually(t, func() bool { return len(eventsOf[events.IngestFailed](p.events)) == 1 }, eventually, soon)
-		part := p.partition(0)
+		part := p.partition(source{testTopic, 0})
 		require.NoError(t, p.onPoll(t.Context(), func() error { p.disown(part, errRevoked); return nil }))
 		_, _, ok := p.nextInput(part, p.cutter, false)
 		require.False(t, ok)

@@ -10,14 +10,10 @@ import (
 	"github.com/drakkar-go/drakkar/workflows"
 )
 
-// stuckLook is how often a window that cannot go on by itself is looked at: an
-// operator may have reset it.
-const stuckLook = 30 * time.Second
-
 // goFollow follows a window that holds a slot.
 func (i *Ingest) goFollow(p *partition, w *openWindow) {
 	i.work.Go(func() {
-		defer i.slots.release(1)
+		defer i.slots.release()
 
 		i.follow(p, w)
 	})
@@ -32,6 +28,8 @@ func (i *Ingest) follow(p *partition, w *openWindow) {
 		res, err := i.opt.Temporal.Wait(p.ctx, w.id)
 		var closed *ClosedError
 		switch {
+		case err == nil && res.Last != w.last:
+			err = i.otherRange(p, w, res.Last)
 		case err == nil:
 			i.finished(p, w, res)
 			return
@@ -40,8 +38,9 @@ func (i *Ingest) follow(p *partition, w *openWindow) {
 		case errors.Is(err, ErrNotYet):
 			failed = 0
 			p.problem(w.id, "")
-			looked = i.lookAtProgress(p, w, looked)
-			continue
+			if looked, err = i.lookAtProgress(p, w, looked); err == nil {
+				err = i.checkAge(p, w)
+			}
 		case errors.Is(err, ErrNotFound):
 			err = i.windowGone(p, w)
 		case errors.As(err, &closed):
@@ -67,15 +66,30 @@ func (i *Ingest) finished(p *partition, w *openWindow, res workflows.WindowResul
 }
 
 // lookAtProgress reads which messages of a window are done, when it is open for
-// longer than its progress interval. An error is left to the next look.
-func (i *Ingest) lookAtProgress(p *partition, w *openWindow, looked time.Time) time.Time {
+// longer than its progress interval. A failure is left to the next look.
+func (i *Ingest) lookAtProgress(p *partition, w *openWindow, looked time.Time) (time.Time, error) {
 	if time.Since(looked) < i.opt.Ingest.ProgressInterval {
-		return looked
+		return looked, nil
 	}
-	if d, err := i.opt.Temporal.Describe(p.ctx, w.id); err == nil {
+	d, err := i.opt.Temporal.Describe(p.ctx, w.id)
+	if err == nil && d.Last != w.last {
+		return looked, i.otherRange(p, w, d.Last)
+	}
+	if err == nil {
 		p.progress(w, d)
 	}
-	return time.Now()
+	return time.Now(), nil
+}
+
+// otherRange gives up what is known of the chain: a window of it was gone, and
+// another owner, who did not know its range, was faster to start it again. Its
+// error ends the following of the window.
+func (i *Ingest) otherRange(p *partition, w *openWindow, last int64) error {
+	i.report(p, failure{
+		key: w.id, workflow: w.id, doing: "following the window",
+		err: fmt.Errorf("it ends at %d and not at %d: %w", last, w.last, errOtherRange),
+	})
+	return i.bringUpAnew(p)
 }
 
 // rerun runs a window again that ended without its result. Its error is that
@@ -99,25 +113,49 @@ func (i *Ingest) rerun(p *partition, w *openWindow, closed *ClosedError) error {
 	return nil
 }
 
-// windowFailed holds the watermark at a window that has no rerun left. Running
-// it again in dead-letter mode belongs here.
+// windowFailed writes what is left of a window that has no rerun left to the
+// dead letter queue. Its error is that of the partition's context.
 func (i *Ingest) windowFailed(p *partition, w *openWindow, closed *ClosedError) error {
-	return i.stuck(p, w, fmt.Errorf("window %s was run again windows.max_reruns (%d) times and ended without a result again (%w): "+
-		"the partition's offset waits before it; reset the workflow once its cause is removed",
-		w.id, i.opt.Windows.MaxReruns, closed))
+	return i.deadLetter(p, w, fmt.Sprintf("the window was run again windows.max_reruns (%d) times and ended without a result again: %v",
+		i.opt.Windows.MaxReruns, closed))
 }
 
-// windowGone holds the watermark at a window that Temporal has forgotten.
-// Reading its range from Kafka again, less what is known to be done, and
-// starting it as the same link of the chain belongs here.
-func (i *Ingest) windowGone(p *partition, w *openWindow) error {
-	return i.stuck(p, w, fmt.Errorf("window %s (offsets %d-%d) is gone from Temporal before it had a result: "+
-		"the partition's offset waits before it", w.id, w.link.Start, w.last))
+// deadLetter starts the rest of a window as one that does nothing but write its
+// messages to the dead letter queue. Its error is that of the partition's
+// context.
+func (i *Ingest) deadLetter(p *partition, w *openWindow, reason string) error {
+	started, err := i.opt.Temporal.DeadLetter(p.ctx, w.id, reason)
+	switch {
+	case p.ctx.Err() != nil:
+		return context.Cause(p.ctx)
+	case errors.Is(err, ErrNotFound):
+		return i.windowGone(p, w)
+	case err != nil:
+		i.report(p, failure{key: w.id, workflow: w.id, doing: "dead-lettering the window's rest", err: err})
+		return pause(p.ctx, backoff(3))
+	case started:
+		i.events.Record(events.WindowDeadLettered{At: w.at(), Workflow: w.id, Last: w.last, Reason: reason})
+	}
+	p.problem(w.id, "")
+	return nil
 }
 
-// stuck says that somebody has to act, once, and looks again after a while. Its
-// error is that of the partition's context.
-func (i *Ingest) stuck(p *partition, w *openWindow, err error) error {
-	i.report(p, failure{key: w.id, workflow: w.id, doing: "following the window", err: err, stuck: true})
-	return pause(p.ctx, stuckLook)
+// checkAge raises the alarm about a window that is open for too long, and ends
+// it when that is wanted. Its error is that of the partition's context.
+func (i *Ingest) checkAge(p *partition, w *openWindow) error {
+	limit, age := i.opt.Windows.MaxAge, time.Since(w.started)
+	if limit <= 0 || age < limit {
+		return nil
+	}
+	if !w.overdue {
+		w.overdue = true
+		i.events.Record(events.WindowOverdue{At: w.at(), Workflow: w.id, Last: w.last, Age: age})
+	}
+	if i.opt.Windows.OnMaxAge != onMaxAgeDeadLetter {
+		return nil
+	}
+	return i.deadLetter(p, w, fmt.Sprintf("the window was open for longer than windows.max_age (%s)", limit))
 }
+
+// onMaxAgeDeadLetter is the value of windows.on_max_age that ends windows.
+const onMaxAgeDeadLetter = "dead_letter"

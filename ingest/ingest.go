@@ -42,11 +42,16 @@ type Options struct {
 	Worker string
 
 	Kafka   config.Kafka
+	DLQ     config.DLQ // its topic is not read, whatever pattern it matches
 	Ingest  config.Ingest
 	Windows config.Windows
 
 	// WindowSize is executor.window_size: most messages in a window.
 	WindowSize int
+
+	// CancelOld is reset.cancel_old: windows of former epochs end when a new
+	// one begins.
+	CancelOld bool
 
 	// Temporal is where windows live; see NewTemporal.
 	Temporal Windows
@@ -79,6 +84,7 @@ type Ingest struct {
 	failed chan error
 
 	preparing chan struct{} // a semaphore
+	rereading chan struct{} // a semaphore
 	work      sync.WaitGroup
 	tells     sync.WaitGroup
 	pressure  hysteresis // of the poll goroutine
@@ -96,7 +102,10 @@ type Ingest struct {
 	mu    sync.Mutex
 	phase lifecycle
 	doing string // why Start has not returned, for Ready
-	parts map[int32]*partition
+	parts map[source]*partition
+
+	// ranges reads windows again that are gone; nil until there is one.
+	ranges *Reader
 
 	joined  bool      // the group has given an assignment, if an empty one
 	joining time.Time // since when it has not
@@ -126,11 +135,11 @@ func New(opt Options) (*Ingest, error) {
 		cutter: cutter{maxMessages: opt.WindowSize, maxBytes: opt.Windows.MaxBytes},
 		slots:  &slots{max: c.MaxOpenWindowsTotal},
 		posted: make(chan func()), polled: make(chan struct{}), failed: make(chan error, 1),
-		preparing: make(chan struct{}, preparations),
+		preparing: make(chan struct{}, preparations), rereading: make(chan struct{}, rereads),
 		pressure: hysteresis{
 			high: load{c.HighMessages, c.HighBytes}, low: load{c.LowMessages, c.LowBytes},
 		},
-		parts: map[int32]*partition{},
+		parts: map[source]*partition{},
 	}, nil
 }
 
@@ -160,26 +169,27 @@ func (i *Ingest) start(ctx context.Context) error {
 	// Windows, commits and the group go on until Stop, not until the context of
 	// the start ends.
 	i.run, i.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	if err := i.consumer.Subscribe(i.opt.Kafka.SourceTopic, i.rebalanced); err != nil {
-		err = fmt.Errorf("subscribing to topic %s (kafka.source_topic): %w", i.opt.Kafka.SourceTopic, err)
+	if err := i.consumer.SubscribeTopics(i.opt.Kafka.Topics(), i.rebalanced); err != nil {
+		err = fmt.Errorf("subscribing to %s (kafka.source_topic): %w", i.opt.Kafka.SourceTopic, err)
 		return errors.Join(err, i.close(ctx))
 	}
 	i.setJoined(false)
 	go i.pollLoop(i.run)
 	i.work.Go(func() { i.commitLoop(i.run) })
 	i.work.Go(func() { i.depthLoop(i.run) })
+	i.work.Go(func() { i.topicLoop(i.run) })
 	return nil
 }
 
 // connect makes the clients; they connect by themselves.
 func (i *Ingest) connect() error {
-	config := consumerConfig(i.opt.Kafka, i.opt.Worker)
+	config := consumerConfig(i.opt.Kafka, i.opt.DLQ, i.opt.Worker)
 	consumer, err := kafka.NewConsumer(&config)
 	if err != nil {
 		return fmt.Errorf("making the Kafka consumer (kafka): %w", err)
 	}
 	i.consumer, i.clientLog = consumer, forwardLog(consumer.Logs(), i.opt.Logger)
-	if i.broker, err = newKafkaBroker(i.opt.Kafka.SourceTopic, consumer); err != nil {
+	if i.broker, err = newKafkaBroker(consumer); err != nil {
 		i.clientLog()
 		return errors.Join(err, consumer.Close())
 	}
@@ -221,14 +231,14 @@ func (i *Ingest) fail(err error) {
 	err = fmt.Errorf("the Kafka consumer failed for good: %w", err)
 	i.fatal.Store(true)
 	i.events.Record(events.ConsumerError{Err: err, Fatal: true})
-	var ids []int32
+	var gone []source
 	for _, p := range i.owned() {
-		ids = append(ids, p.id)
+		gone = append(gone, p.source())
 		i.disown(p, errLost)
 	}
-	if len(ids) > 0 {
-		i.events.Record(events.Revoked{Topic: i.opt.Kafka.SourceTopic, Partitions: ids, Lost: true})
-	}
+	eachTopic(gone, func(topic string, ids []int32) {
+		i.events.Record(events.Revoked{Topic: topic, Partitions: ids, Lost: true})
+	})
 	i.setJoined(false)
 	select {
 	case i.failed <- err:
@@ -271,6 +281,7 @@ func (i *Ingest) close(ctx context.Context) error {
 	err := waitFor(ctx, func() {
 		i.clients.Lock() // for good: nobody may use them any more
 		i.broker.close()
+		i.closeRanges(ctx)
 		closing = i.consumer.Close() // calls rebalanced
 		i.clientLog()
 		i.tells.Wait()
@@ -282,6 +293,18 @@ func (i *Ingest) close(ctx context.Context) error {
 		return fmt.Errorf("closing the Kafka consumer: %w", err)
 	}
 	return nil
+}
+
+func (i *Ingest) closeRanges(ctx context.Context) {
+	i.mu.Lock()
+	r := i.ranges
+	i.mu.Unlock()
+	if r == nil {
+		return
+	}
+	if err := r.Close(ctx); err != nil {
+		i.opt.Logger.Warn("closing the reader of windows that are gone", zap.Error(err))
+	}
 }
 
 // waitFor runs f and waits for it until ctx ends.

@@ -186,36 +186,17 @@ func TestIngest(t *testing.T) {
 			require.Eventually(t, func() bool { return len(eventsOf[events.WindowRerun](p.events)) == run }, eventually, soon)
 		}
 		b.windows.end("failed", id)
-		require.Eventually(t, func() bool { return len(p.Ready(t.Context())) == 1 }, eventually, soon)
-		require.Contains(t, p.Ready(t.Context())[0], "windows.max_reruns (2)")
-		stuck := eventsOf[events.IngestFailed](p.events)
-		require.Len(t, stuck, 1)
-		require.True(t, stuck[0].Stuck)
-		require.Equal(t, int64(0), b.committed(t, 0).offset)
-	})
-
-	t.Run("AWindowThatIsGoneHoldsTheOffset", func(t *testing.T) {
-		t.Parallel()
-
-		b := setup(t, 1)
-		b.produce(t, 0, 1)
-		p := b.start(t, "w1")
-		p.ready(t, 1)
-		id := b.awaitWindows(t, 1)[0].in.WorkflowID()
-		b.produce(t, 0, 3)
-		b.awaitWindows(t, 2)
-		b.windows.remove(id)
-		b.windows.completeAll()
-		require.Eventually(t, func() bool { return len(p.Ready(t.Context())) == 1 }, eventually, soon)
-		require.Contains(t, p.Ready(t.Context())[0], "gone from Temporal")
+		require.Eventually(t, func() bool { return len(eventsOf[events.WindowDeadLettered](p.events)) == 1 }, eventually, soon)
+		w := b.windows.all()[0]
+		require.True(t, w.in.DeadLetter)
+		require.Contains(t, w.in.Because, "windows.max_reruns (2) times and ended without a result again: workflow failed")
 		require.Equal(t, int64(0), b.committed(t, 0).offset)
 
-		// Another owner finds the committed offset in a window that is not
-		// there, and starts the same link.
-		p.stop(t)
-		b.start(t, "w2").ready(t, 1)
-		b.awaitCommitted(t, 0, 4)
-		require.Contains(t, b.windows.offsets(0), int64(0))
+		// The dead letters' own run is run again like any other.
+		b.windows.end("terminated", id)
+		require.Eventually(t, func() bool { return len(eventsOf[events.WindowRerun](p.events)) == 3 }, eventually, soon)
+		b.windows.end("completed", id)
+		b.awaitCommitted(t, 0, 1)
 	})
 }
 

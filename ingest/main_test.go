@@ -1,9 +1,17 @@
 package ingest
 
 import (
+	"flag"
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if *runModel {
+		os.Exit(exploreModel(flag.Args()))
+	}
+	goleak.VerifyTestMain(m)
+}

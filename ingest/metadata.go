@@ -3,6 +3,7 @@ package ingest
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 )
 
 // metadataVersion is the version of commit metadata this code writes and reads.
@@ -17,6 +18,39 @@ type metadata struct {
 	Epoch    string `json:"e"`
 	Window   int64  `json:"w"` // start of the window that holds Offset
 	Offset   int64  `json:"o"`
+
+	// Lengths are those of the windows from Window on, in offsets, as far as
+	// the chain reached when the offset was committed. They tell a window that
+	// is gone from the end of the chain, and what its range was.
+	Lengths []int64 `json:"c,omitempty"`
+}
+
+// lengthsMax is how many bytes of lengths are committed. Kafka refuses metadata
+// of more than 4,096 bytes by default.
+const lengthsMax = 2500
+
+// fitting is the beginning of the lengths that is short enough to be committed.
+func fitting(lengths []int64) []int64 {
+	size := 0
+	for n, l := range lengths {
+		if size += len(strconv.FormatInt(l, 10)) + 1; size > lengthsMax {
+			return lengths[:n]
+		}
+	}
+	return lengths
+}
+
+// last is the last offset of the window that begins at start, if the metadata
+// knows it.
+func (m metadata) last(start int64) (last int64, known bool) {
+	at := m.Window
+	for _, l := range m.Lengths {
+		if at == start {
+			return at + l - 1, true
+		}
+		at += l
+	}
+	return 0, false
 }
 
 // unknownVersionError refuses a partition: an offset was committed by a version
@@ -31,7 +65,7 @@ func (e *unknownVersionError) Error() string {
 
 // String is the form that is committed.
 func (m metadata) String() string {
-	m.Version = metadataVersion
+	m.Version, m.Lengths = metadataVersion, fitting(m.Lengths)
 	data, err := json.Marshal(m)
 	if err != nil {
 		return "" // strings and integers always encode
@@ -51,10 +85,22 @@ func parseMetadata(s string) (m metadata, ok bool, err error) {
 	if *head.Version != metadataVersion {
 		return metadata{}, false, &unknownVersionError{version: *head.Version}
 	}
-	if json.Unmarshal([]byte(s), &m) != nil || m.Epoch == "" || m.Window < 0 || m.Window > m.Offset {
+	if json.Unmarshal([]byte(s), &m) != nil || m.Epoch == "" || m.Window < 0 || m.Window > m.Offset || !m.sound() {
 		return metadata{}, false, nil //nolint:nilerr // metadata of somebody else is no error
 	}
 	return m, true, nil
+}
+
+// sound reports whether the lengths are some that windows can have.
+func (m metadata) sound() bool {
+	end := m.Window
+	for _, l := range m.Lengths {
+		if l < 1 || l > maxOffset-end {
+			return false
+		}
+		end += l
+	}
+	return true
 }
 
 // distrust says why metadata does not describe the offset it was found with, or

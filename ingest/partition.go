@@ -60,6 +60,10 @@ type partition struct {
 
 	committed   int64
 	committedAt time.Time
+
+	// committedNext is where the chain ended when that was committed, and
+	// offeredNext the same of the commit that is under way.
+	committedNext, offeredNext int64
 }
 
 // openWindow is a window of the chain that is not committed yet.
@@ -71,6 +75,7 @@ type openWindow struct {
 	started  time.Time // by whomever
 	since    time.Time // acknowledged or adopted here
 	finished bool      // under the partition's mu
+	overdue  bool      // of the goroutine that follows it: the alarm was raised
 }
 
 func (w *openWindow) at() events.At {
@@ -137,6 +142,8 @@ func (p *partition) forget(cause error) load {
 	return queued
 }
 
+func (p *partition) source() source { return source{topic: p.topic, partition: p.id} }
+
 func (p *partition) at(offset int64) events.At {
 	return events.At{Topic: p.topic, Partition: p.id, Offset: offset}
 }
@@ -158,6 +165,7 @@ func (p *partition) run(pl plan) (open []*openWindow) {
 	now := time.Now()
 	p.phase, p.plan, p.tracker = Running, pl, pl.tracker
 	p.committed, p.committedAt = pl.committed, now
+	p.committedNext = pl.tracker.Next()
 	p.next, p.queue.floor = pl.read, pl.read
 	for _, a := range pl.adopted {
 		w := &openWindow{
@@ -222,8 +230,8 @@ func (p *partition) progress(w *openWindow, d Description) {
 	p.tracker.Progress(w.link.Start, finishedRanges(d))
 }
 
-// due is the position to commit, if there is one: when the watermark moved, or
-// when it was committed longer ago than recommit.
+// due is the position to commit, if there is one: when the watermark moved or
+// the chain grew, or when it was committed longer ago than recommit.
 func (p *partition) due(recommit time.Duration) (position, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -232,19 +240,23 @@ func (p *partition) due(recommit time.Duration) (position, bool) {
 		return position{}, false
 	}
 	offset, start := p.tracker.Committable()
-	if offset <= p.committed && time.Since(p.committedAt) < recommit {
+	next := p.tracker.Next()
+	if offset <= p.committed && next <= p.committedNext && time.Since(p.committedAt) < recommit {
 		return position{}, false
 	}
+	p.offeredNext = next
 	m := metadata{
 		Pipeline: p.plan.chain.Pipeline, TopicID: p.plan.topicID, Epoch: p.plan.chain.Epoch, Window: start, Offset: offset,
+		Lengths: p.tracker.Lengths(start),
 	}
-	return position{partition: p.id, offset: offset, metadata: m.String()}, true
+	return position{topic: p.topic, partition: p.id, offset: offset, metadata: m.String()}, true
 }
 
 // accepted notes that Kafka has accepted an offset.
 func (p *partition) accepted(offset int64) {
 	p.mu.Lock()
 	p.committed, p.committedAt = max(p.committed, offset), time.Now()
+	p.committedNext = p.offeredNext
 	p.tracker.Committed(p.committed)
 	n := 0
 	for n < len(p.chain) && p.chain[n].finished && p.chain[n].last < p.committed {
@@ -277,10 +289,10 @@ func (p *partition) notReady() []string {
 
 	var out []string
 	for _, text := range p.problems {
-		out = append(out, fmt.Sprintf("partition %d: %s", p.id, text))
+		out = append(out, fmt.Sprintf("partition %s: %s", p.source(), text))
 	}
 	if p.phase == Preparing && len(out) == 0 {
-		out = append(out, fmt.Sprintf("partition %d: its chain of windows is being walked", p.id))
+		out = append(out, fmt.Sprintf("partition %s: its chain of windows is being walked", p.source()))
 	}
 	slices.SortFunc(out, strings.Compare)
 	return out

@@ -73,7 +73,7 @@ func (i *Ingest) handle(ev kafka.Event) {
 // take queues a record. One of a partition that is not read any more is what
 // the client had fetched before, and is dropped.
 func (i *Ingest) take(m *kafka.Message) {
-	p := i.partition(m.TopicPartition.Partition)
+	p := i.partition(sourceOf(m.TopicPartition))
 	if p == nil || !p.reading {
 		return
 	}
@@ -131,7 +131,7 @@ func (i *Ingest) press(p *partition) {
 	if want == p.paused {
 		return
 	}
-	tps := []kafka.TopicPartition{i.topicPartition(p.id, kafka.OffsetInvalid)}
+	tps := []kafka.TopicPartition{p.source().at(kafka.OffsetInvalid)}
 	call, event := i.consumer.Resume, events.Event(events.Resumed{At: p.at(p.readUpTo())})
 	if want {
 		call, event = i.consumer.Pause, events.Paused{At: p.at(p.readUpTo())}
@@ -151,26 +151,22 @@ func (i *Ingest) press(p *partition) {
 // The partition is resumed even if nothing here paused it: the client keeps the
 // flag when a partition is revoked and comes back.
 func (i *Ingest) startReading(p *partition, from int64) error {
-	if i.partition(p.id) != p {
+	if i.partition(p.source()) != p {
 		return errRevoked
 	}
 	if i.consumer.AssignmentLost() {
 		return errLost // the event comes; assigning would make the client forget it
 	}
 	if !p.fetched {
-		tps := []kafka.TopicPartition{i.topicPartition(p.id, kafka.Offset(from))}
+		tps := []kafka.TopicPartition{p.source().at(kafka.Offset(from))}
 		if err := i.consumer.IncrementalAssign(tps); err != nil {
 			return err
 		}
 		p.fetched = true
 	}
-	if err := i.consumer.Resume([]kafka.TopicPartition{i.topicPartition(p.id, kafka.OffsetInvalid)}); err != nil {
+	if err := i.consumer.Resume([]kafka.TopicPartition{p.source().at(kafka.OffsetInvalid)}); err != nil {
 		return err
 	}
 	p.reading, p.paused = true, false
 	return nil
-}
-
-func (i *Ingest) topicPartition(id int32, offset kafka.Offset) kafka.TopicPartition {
-	return kafka.TopicPartition{Topic: &i.opt.Kafka.SourceTopic, Partition: id, Offset: offset}
 }

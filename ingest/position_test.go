@@ -101,6 +101,36 @@ func TestPosition(t *testing.T) {
 		})
 	}
 
+	for _, cancelOld := range []bool{false, true} {
+		t.Run(fmt.Sprintf("OldWindowsAfterAReset/cancel_old=%v", cancelOld), func(t *testing.T) {
+			t.Parallel()
+
+			b := setup(t, 1)
+			b.produce(t, 0, 20)
+			old := window(t, b, 5, 9)
+			known(t, b, committed{offset: 5}, func(*metadata) {})
+			b.setCommitted(t, 0, committed{offset: 0})
+			p := b.start(t, "w1", func(o *Options) { o.CancelOld = cancelOld })
+			p.ready(t, 1)
+			b.awaitWindows(t, 2)
+			if cancelOld {
+				require.Eventually(t, func() bool { return len(eventsOf[events.OldWindowsCancelled](p.events)) == 1 }, eventually, soon)
+			}
+			p.stop(t) // nothing is under way any more
+			_, err := b.windows.Wait(t.Context(), old)
+			if cancelOld {
+				var closed *ClosedError
+				require.ErrorAs(t, err, &closed)
+			} else {
+				require.ErrorIs(t, err, ErrNotYet)
+			}
+			for _, w := range b.windows.all()[1:] {
+				require.Equal(t, "running", w.status)
+			}
+			require.Equal(t, int64(0), b.windows.all()[1].in.Start, "what the operator asked for is done again")
+		})
+	}
+
 	t.Run("EpochIDsThatWereUsedArePassedOver", func(t *testing.T) {
 		t.Parallel()
 
@@ -192,7 +222,7 @@ func TestPosition(t *testing.T) {
 		require.Len(t, skipped, 1)
 		require.Equal(t, int64(5), skipped[0].Offset)
 		require.Equal(t, int64(12), skipped[0].Next)
-		require.Equal(t, epochOf(12, 1), p.State().Partitions[0].Epoch)
+		require.Empty(t, eventsOf[events.AssignmentReady](p.events)[0].NewEpoch)
 	})
 
 	t.Run("ExpiredBehindOpenWindows", func(t *testing.T) {
@@ -283,7 +313,7 @@ func (b *testBundle) topicID(t *testing.T) string {
 	require.NoError(t, err)
 	require.NoError(t, i.connect())
 	defer func() { require.NoError(t, i.close(context.Background())) }()
-	id, err := i.broker.TopicID(t.Context())
+	id, err := i.broker.of(testTopic).TopicID(t.Context())
 	require.NoError(t, err)
 	require.False(t, strings.HasPrefix(id, "AAAAAAAA"), "the topic has no id")
 	return id

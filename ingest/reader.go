@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/confluentinc/confluent-kafka-go/v2/kafka"
@@ -39,6 +40,17 @@ const readerPoll = 50 * time.Millisecond
 // NewReader returns a reader of the source's brokers. It connects by itself,
 // when it is used. Log may be nil.
 func NewReader(c config.Kafka, clientID string, log *zap.Logger) (*Reader, error) {
+	return newReader(c, clientID, log, kafka.ConfigMap{
+		// The record was seen before; an open transaction in front of it is no
+		// reason to wait.
+		"isolation.level": "read_uncommitted",
+		// One record is wanted, not those behind it.
+		"queued.min.messages":        1,
+		"queued.max.messages.kbytes": 2048,
+	})
+}
+
+func newReader(c config.Kafka, clientID string, log *zap.Logger, more kafka.ConfigMap) (*Reader, error) {
 	if log == nil {
 		log = zap.NewNop()
 	}
@@ -50,13 +62,8 @@ func NewReader(c config.Kafka, clientID string, log *zap.Logger) (*Reader, error
 		m[k] = v
 	}
 	m["enable.partition.eof"] = true
-	// The record was seen before; an open transaction in front of it is no
-	// reason to wait.
-	m["isolation.level"] = "read_uncommitted"
-	// One record is wanted, not those behind it.
-	m["queued.min.messages"] = 1
-	m["queued.max.messages.kbytes"] = 2048
 	m["fetch.wait.max.ms"] = 100
+	maps.Copy(m, more)
 	consumer, err := kafka.NewConsumer(&m)
 	if err != nil {
 		return nil, fmt.Errorf("making the Kafka reader (kafka): %w", err)
@@ -72,56 +79,65 @@ func NewReader(c config.Kafka, clientID string, log *zap.Logger) (*Reader, error
 // ctx ends.
 func (r *Reader) Read(ctx context.Context, topic string, partition int32, offset int64) (drakkar.Record, error) {
 	at := drakkar.Record{Topic: topic, Partition: partition, Offset: offset}
+	var got *kafka.Message
+	err := r.from(ctx, kafka.TopicPartition{Topic: &topic, Partition: partition, Offset: kafka.Offset(offset)},
+		func(ev kafka.Event) (done bool, err error) {
+			switch e := ev.(type) {
+			case *kafka.Message:
+				got = e
+				if int64(e.TopicPartition.Offset) != offset { // a later one
+					return true, ErrRecordGone
+				}
+				return true, nil
+			case kafka.PartitionEOF:
+				return true, ErrRecordGone
+			default:
+				return false, nil
+			}
+		})
+	if err != nil {
+		return at, fmt.Errorf("reading %s: %w", at, err)
+	}
+	return message(got).Record(topic, partition), nil
+}
+
+// from reads from a position on until take is done. Errors of the client that
+// pass are waited out; one about the position is ErrRecordGone when the
+// position is not in the log.
+func (r *Reader) from(ctx context.Context, at kafka.TopicPartition, take func(kafka.Event) (bool, error)) (err error) {
 	select {
 	case r.turn <- struct{}{}:
 		defer func() { <-r.turn }()
 	case <-ctx.Done():
-		return at, fmt.Errorf("waiting to read %s: %w", at, context.Cause(ctx))
+		return fmt.Errorf("waiting for the reader: %w", context.Cause(ctx))
 	}
 	if r.isClosed {
-		return at, errReaderClosed
+		return errReaderClosed
 	}
-	m, err := r.fetch(ctx, kafka.TopicPartition{Topic: &topic, Partition: partition, Offset: kafka.Offset(offset)})
-	if err != nil {
-		return at, fmt.Errorf("reading %s: %w", at, err)
-	}
-	return message(m).Record(topic, partition), nil
-}
-
-// fetch reads the record at a position.
-func (r *Reader) fetch(ctx context.Context, at kafka.TopicPartition) (m *kafka.Message, err error) {
 	if err := r.consumer.Assign([]kafka.TopicPartition{at}); err != nil {
-		return nil, fmt.Errorf("assigning: %w", err)
+		return fmt.Errorf("assigning: %w", err)
 	}
 	defer func() { err = errors.Join(err, r.consumer.Unassign()) }()
 
 	var last error
 	for ctx.Err() == nil {
-		switch e := r.consumer.Poll(int(readerPoll.Milliseconds())).(type) {
+		ev := r.consumer.Poll(int(readerPoll.Milliseconds()))
+		switch e := ev.(type) {
 		case *kafka.Message:
 			if e.TopicPartition.Error != nil {
 				last = e.TopicPartition.Error
 				continue
 			}
-			return e, exactly(at, e.TopicPartition)
-		case kafka.PartitionEOF:
-			return nil, ErrRecordGone
 		case kafka.Error:
 			if last = e; outOfRange(e) {
-				return nil, r.outOfRange(ctx, at, e)
+				return r.outOfRange(ctx, at, e)
 			}
 		}
+		if done, err := take(ev); done {
+			return err
+		}
 	}
-	return nil, errors.Join(context.Cause(ctx), last)
-}
-
-// exactly is ErrRecordGone when the first record from a position on is a later
-// one.
-func exactly(want, got kafka.TopicPartition) error {
-	if got.Offset != want.Offset {
-		return ErrRecordGone
-	}
-	return nil
+	return errors.Join(context.Cause(ctx), last)
 }
 
 // outOfRange decides what an answer that the offset is not in the log means. It
@@ -145,11 +161,15 @@ func (r *Reader) outOfRange(ctx context.Context, at kafka.TopicPartition, cause 
 // It may be called twice.
 func (r *Reader) Close(ctx context.Context) error {
 	select {
-	case r.turn <- struct{}{}:
-		defer func() { <-r.turn }()
-	case <-ctx.Done():
-		return fmt.Errorf("closing the Kafka reader: %w", context.Cause(ctx))
+	case r.turn <- struct{}{}: // nobody reads: it is closed even when no time is left
+	default:
+		select {
+		case r.turn <- struct{}{}:
+		case <-ctx.Done():
+			return fmt.Errorf("closing the Kafka reader: %w", context.Cause(ctx))
+		}
 	}
+	defer func() { <-r.turn }()
 	if r.isClosed {
 		return nil
 	}

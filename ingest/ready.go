@@ -85,7 +85,7 @@ func (i *Ingest) unreachable(ctx context.Context) (out []string) {
 
 	temporal := make(chan error, 1)
 	go func() { temporal <- i.opt.Temporal.Check(ctx) }()
-	if _, err := i.broker.describe(ctx); err != nil {
+	if err := i.missingTopics(ctx); err != nil {
 		out = append(out, fmt.Sprintf("Kafka: %v", err))
 	}
 	if err := <-temporal; err != nil {

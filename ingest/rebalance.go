@@ -49,25 +49,27 @@ func (i *Ingest) assign(c *kafka.Consumer, tps []kafka.TopicPartition) {
 	if len(tps) == 0 {
 		return
 	}
-	ids := make([]int32, len(tps))
+	i.broker.forgetIDs()
+	sources := make([]source, len(tps))
 	for n, tp := range tps {
-		ids[n] = tp.Partition
+		sources[n] = sourceOf(tp)
 	}
-	i.events.Record(events.Assigned{Topic: i.opt.Kafka.SourceTopic, Partitions: ids})
-	for _, id := range ids {
-		i.own(id)
+	eachTopic(sources, func(topic string, ids []int32) {
+		i.events.Record(events.Assigned{Topic: topic, Partitions: ids})
+	})
+	for _, s := range sources {
+		i.own(s)
 	}
-	i.tell(ids, false)
+	eachTopic(sources, func(topic string, ids []int32) { i.tell(topic, ids, false) })
 }
 
 // own begins the ownership of a partition.
-func (i *Ingest) own(id int32) {
-	p := newPartition(i.run, i.opt.Kafka.SourceTopic, id, i.partitionPressure())
+func (i *Ingest) own(s source) {
+	p := newPartition(i.run, s.topic, s.partition, i.partitionPressure())
 	i.mu.Lock()
-	i.parts[id] = p
+	i.parts[s] = p
 	i.mu.Unlock()
 	i.work.Go(func() {
-
 		i.bringUp(p)
 	})
 }
@@ -75,12 +77,12 @@ func (i *Ingest) own(id int32) {
 // revoke lets partitions go. What is finished of them is committed first,
 // unless they were lost: then somebody else may own them already.
 func (i *Ingest) revoke(c *kafka.Consumer, tps []kafka.TopicPartition, lost bool) {
-	ids := make([]int32, len(tps))
+	sources := make([]source, len(tps))
 	var ps []*partition
 	var fetched []kafka.TopicPartition
 	for n, tp := range tps {
-		ids[n] = tp.Partition
-		p := i.partition(tp.Partition)
+		sources[n] = sourceOf(tp)
+		p := i.partition(sources[n])
 		if p == nil {
 			continue
 		}
@@ -103,10 +105,10 @@ func (i *Ingest) revoke(c *kafka.Consumer, tps []kafka.TopicPartition, lost bool
 	if lost {
 		i.setJoined(false)
 	}
-	if len(ids) > 0 {
-		i.events.Record(events.Revoked{Topic: i.opt.Kafka.SourceTopic, Partitions: ids, Lost: lost})
-		i.tell(ids, true)
-	}
+	eachTopic(sources, func(topic string, ids []int32) {
+		i.events.Record(events.Revoked{Topic: topic, Partitions: ids, Lost: lost})
+		i.tell(topic, ids, true)
+	})
 }
 
 func (i *Ingest) disown(p *partition, cause error) {
@@ -115,15 +117,15 @@ func (i *Ingest) disown(p *partition, cause error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 
-	if i.parts[p.id] == p {
-		delete(i.parts, p.id)
+	if i.parts[p.source()] == p {
+		delete(i.parts, p.source())
 	}
 }
 
 // tell starts a workflow that tells the handler about partitions. Nothing waits
 // for it, and its failure is only reported.
-func (i *Ingest) tell(ids []int32, revoked bool) {
-	in := workflows.RebalanceInput{Topic: i.opt.Kafka.SourceTopic, Partitions: ids, Revoked: revoked}
+func (i *Ingest) tell(topic string, ids []int32, revoked bool) {
+	in := workflows.RebalanceInput{Topic: topic, Partitions: ids, Revoked: revoked}
 	i.tells.Go(func() {
 
 		ctx, cancel := context.WithTimeoutCause(context.Background(), tellBound, errTellTimeout)
@@ -186,7 +188,7 @@ func (i *Ingest) outside(ctx context.Context) ([]*partition, error) {
 
 func (i *Ingest) endsForEver(ctx context.Context, p *partition) (low, high int64, err error) {
 	for attempt := 1; ; attempt++ {
-		if low, high, err = i.broker.Ends(ctx, p.id); err == nil {
+		if low, high, err = i.broker.of(p.topic).Ends(ctx, p.id); err == nil {
 			return low, high, nil
 		}
 		if err := pause(ctx, backoff(attempt)); err != nil {
@@ -199,12 +201,15 @@ func (i *Ingest) endsForEver(ctx context.Context, p *partition) (low, high int64
 // given up fetching it and refuses to seek, so it is taken from it until its
 // position is known; the group does not notice.
 func (i *Ingest) reassign(p *partition) {
-	if i.partition(p.id) != p {
+	if i.partition(p.source()) != p {
 		return
 	}
 	i.disown(p, errReassigned)
-	if err := i.consumer.IncrementalUnassign([]kafka.TopicPartition{i.topicPartition(p.id, kafka.OffsetInvalid)}); err != nil {
-		i.events.Record(events.ConsumerError{Err: err})
+	i.broker.forgetIDs()
+	if p.fetched {
+		if err := i.consumer.IncrementalUnassign([]kafka.TopicPartition{p.source().at(kafka.OffsetInvalid)}); err != nil {
+			i.events.Record(events.ConsumerError{Err: err})
+		}
 	}
-	i.own(p.id)
+	i.own(p.source())
 }

@@ -257,7 +257,9 @@ func TestRebalance(t *testing.T) {
 		b.produceRecords(t, 0, &kgo.Record{Value: []byte("v")})
 		b.awaitCommitted(t, 0, 1)
 		require.NotEmpty(t, eventsOf[events.CommitFailed](p.events))
-		committed := eventsOf[events.Committed](p.events)
-		require.Equal(t, int64(1), committed[len(committed)-1].Offset)
+		require.Eventually(t, func() bool {
+			committed := eventsOf[events.Committed](p.events)
+			return len(committed) > 0 && committed[len(committed)-1].Offset == 1
+		}, eventually, soon)
 	})
 }

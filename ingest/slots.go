@@ -60,12 +60,12 @@ func (s *slots) take() {
 	s.used++
 }
 
-// release gives n slots back.
-func (s *slots) release(n int) {
+// release gives a slot back.
+func (s *slots) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	s.used -= n
+	s.used--
 	s.grant()
 }
 

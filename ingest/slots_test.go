@@ -23,12 +23,12 @@ func TestSlots(t *testing.T) {
 				go func() {
 					if s.acquire(t.Context()) == nil {
 						order = append(order, n)
-						s.release(1)
+						s.release()
 					}
 				}()
 				synctest.Wait()
 			}
-			s.release(1)
+			s.release()
 			synctest.Wait()
 			require.Equal(t, []int{0, 1, 2}, order)
 			require.Zero(t, s.inUse())
@@ -49,10 +49,10 @@ func TestSlots(t *testing.T) {
 				}
 			}()
 			synctest.Wait()
-			s.release(1)
+			s.release()
 			synctest.Wait()
 			require.Equal(t, 1, s.inUse())
-			s.release(1)
+			s.release()
 			<-got
 			require.Equal(t, 1, s.inUse())
 		})
@@ -71,7 +71,7 @@ func TestSlots(t *testing.T) {
 			synctest.Wait()
 			cancel(why)
 			require.ErrorIs(t, <-gone, why)
-			s.release(1)
+			s.release()
 			require.NoError(t, s.acquire(t.Context()))
 			require.Equal(t, 1, s.inUse())
 		})

@@ -1,8 +1,8 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -14,7 +14,9 @@ import (
 // State is a snapshot of what this process reads.
 type State struct {
 	Worker string
-	Topic  string
+
+	// Source is what is read: a topic, several, or a pattern.
+	Source string
 
 	// Messages and Bytes wait to be put into a window.
 	Messages, Bytes int
@@ -22,12 +24,13 @@ type State struct {
 	// OpenWindows are followed by this process.
 	OpenWindows int
 
-	// Partitions are those that are assigned, by number.
+	// Partitions are those that are assigned, by topic and number.
 	Partitions []PartitionState
 }
 
 // PartitionState is one partition of a State.
 type PartitionState struct {
+	Topic     string
 	Partition int32
 	Phase     Phase
 	Epoch     string
@@ -64,7 +67,7 @@ type WindowState struct {
 func (i *Ingest) State() State {
 	waiting := i.waiting()
 	s := State{
-		Worker: i.opt.Worker, Topic: i.opt.Kafka.SourceTopic,
+		Worker: i.opt.Worker, Source: i.opt.Kafka.SourceTopic,
 		Messages: waiting.messages, Bytes: waiting.bytes, OpenWindows: i.slots.inUse(),
 	}
 	for _, p := range i.owned() {
@@ -80,7 +83,7 @@ func (p *partition) state() PartitionState {
 	defer p.mu.Unlock()
 
 	s := PartitionState{
-		Partition: p.id, Phase: p.phase, Epoch: p.plan.chain.Epoch, Committed: p.committed, Read: p.next,
+		Topic: p.topic, Partition: p.id, Phase: p.phase, Epoch: p.plan.chain.Epoch, Committed: p.committed, Read: p.next,
 		Messages: len(p.queue.messages), Bytes: p.queue.bytes, Paused: p.shownPaused,
 		Blocked: p.blocked, Problems: problems,
 	}
@@ -120,15 +123,15 @@ func (i *Ingest) depth() events.QueueDepth {
 	}
 	for _, p := range ps {
 		if p.running() {
-			d.PerPartition = append(d.PerPartition, p.depth(i.logEnd(p.id)))
+			d.PerPartition = append(d.PerPartition, p.depth(i.logEnd(p)))
 		}
 	}
 	return d
 }
 
 // logEnd is the end of the log as the client last heard of it, or -1.
-func (i *Ingest) logEnd(id int32) int64 {
-	_, high, err := i.consumer.GetWatermarkOffsets(i.opt.Kafka.SourceTopic, id)
+func (i *Ingest) logEnd(p *partition) int64 {
+	_, high, err := i.consumer.GetWatermarkOffsets(p.topic, p.id)
 	if err != nil || high < 0 || kafka.Offset(high) == kafka.OffsetInvalid {
 		return -1
 	}
@@ -155,24 +158,27 @@ func (p *partition) depth(end int64) events.PartitionDepth {
 	return d
 }
 
-// owned are the partitions that are assigned, by number.
+// owned are the partitions that are assigned, by topic and number.
 func (i *Ingest) owned() []*partition {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 
 	ps := make([]*partition, 0, len(i.parts))
-	for _, id := range slices.Sorted(maps.Keys(i.parts)) {
-		ps = append(ps, i.parts[id])
+	for _, p := range i.parts {
+		ps = append(ps, p)
 	}
+	slices.SortFunc(ps, func(a, b *partition) int {
+		return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.id, b.id))
+	})
 	return ps
 }
 
 // partition is the current ownership of a partition, or nil.
-func (i *Ingest) partition(id int32) *partition {
+func (i *Ingest) partition(s source) *partition {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 
-	return i.parts[id]
+	return i.parts[s]
 }
 
 // waiting is what is queued in the process.

@@ -58,7 +58,19 @@ func (t *Temporal) Start(ctx context.Context, in workflows.WindowInput) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 
-	_, err := t.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+	_, err := t.client.ExecuteWorkflow(ctx, startOptions(in), workflows.WindowWorkflow, in)
+	var exists *serviceerror.WorkflowExecutionAlreadyStarted
+	switch {
+	case errors.As(err, &exists):
+		return ErrAlreadyStarted
+	case tooLarge(err), cutOff(err) && t.size(in) > requestMax:
+		return fmt.Errorf("%w: %w", ErrTooLarge, err)
+	}
+	return explained(ctx, err)
+}
+
+func startOptions(in workflows.WindowInput) client.StartWorkflowOptions {
+	return client.StartWorkflowOptions{
 		ID:                    in.WorkflowID(),
 		TaskQueue:             workflows.TaskQueue(in.Pipeline),
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
@@ -67,15 +79,30 @@ func (t *Temporal) Start(ctx context.Context, in workflows.WindowInput) error {
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		Memo:                                     in.Memo(),
 		StaticSummary:                            in.Summary(),
-	}, workflows.WindowWorkflow, in)
-	var exists *serviceerror.WorkflowExecutionAlreadyStarted
-	switch {
-	case errors.As(err, &exists):
-		return ErrAlreadyStarted
-	case tooLarge(err):
-		return fmt.Errorf("%w: %w", ErrTooLarge, err)
+		WorkflowTaskTimeout:                      workflowTaskTimeout,
 	}
-	return explained(ctx, err)
+}
+
+// workflowTaskTimeout is how long the step of a window that was under way on an
+// executor that died is waited for. A step takes milliseconds, and a hook that
+// runs inside of one tells the server that it is alive.
+const workflowTaskTimeout = 5 * time.Second
+
+// requestMax is the largest request that Temporal's frontend reads, in bytes.
+const requestMax = 4 << 20
+
+// cutOff reports whether the server has ended the transfer of a request. It may
+// do so, instead of an answer, before all of a request that is too large is
+// sent.
+func cutOff(err error) bool { return err != nil && strings.Contains(err.Error(), "RST_STREAM") }
+
+// size is that of a window's input on its way to the server.
+func (t *Temporal) size(in workflows.WindowInput) int {
+	p, err := t.converter.ToPayload(in)
+	if err != nil {
+		return 0
+	}
+	return len(p.GetData())
 }
 
 // tooLarge reports whether the server, or the transport, refused the size of a
@@ -118,6 +145,7 @@ func (t *Temporal) readMemo(memo *commonpb.Memo, d *Description) error {
 	}
 	for key, to := range map[string]any{
 		workflows.MemoLast: &d.Last, workflows.MemoCount: &d.Messages, workflows.MemoFinished: &d.Finished,
+		workflows.MemoDeadLetter: &d.DeadLetter,
 	} {
 		if fields[key] == nil {
 			continue

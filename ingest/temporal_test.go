@@ -11,7 +11,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -149,6 +151,13 @@ func TestTemporal(t *testing.T) {
 		require.Equal(t, 2, d.Messages)
 		require.False(t, d.Completed)
 		require.WithinDuration(t, time.Now(), d.Started, time.Minute)
+		res0, err := b.client.DescribeWorkflowExecution(t.Context(), id, "")
+		require.NoError(t, err)
+		memo := map[string]string{}
+		for key, payload := range res0.GetWorkflowExecutionInfo().GetMemo().GetFields() {
+			memo[key] = string(payload.GetData())
+		}
+		require.Equal(t, map[string]string{"start": "100", "first": "101", "last": "199", "count": "2", "finished": "[[100,100]]"}, memo)
 
 		b.signal(t, "end")
 		res, err := b.wait(t)
@@ -198,6 +207,151 @@ func TestTemporal(t *testing.T) {
 		// The last task is done again: its signal ends the window as before.
 		b.closed(t, "failed")
 		require.NoError(t, b.windows.Check(t.Context()))
+	})
+
+	t.Run("DeadLetter", func(t *testing.T) {
+		t.Parallel()
+
+		for _, how := range []string{"terminated", "failed", "running", "never ran"} {
+			b := setupTemporal(t)
+			id := b.link.WorkflowID()
+			_, err := b.windows.DeadLetter(t.Context(), id, "why")
+			require.ErrorIs(t, err, ErrNotFound)
+			if how == "never ran" {
+				b.worker.Stop()
+			}
+			require.NoError(t, b.windows.Start(t.Context(), b.input(199)))
+			if how != "never ran" {
+				b.signal(t, "progress")
+				b.signal(t, "progress")
+				require.Eventually(t, func() bool {
+					d, err := b.windows.Describe(t.Context(), id)
+					return err == nil && len(d.Finished) == 1 && d.Finished[0].Last == 101
+				}, eventually, soon)
+			}
+			switch how {
+			case "terminated", "never ran":
+				require.NoError(t, b.client.TerminateWorkflow(t.Context(), id, "", "a test"))
+				b.closed(t, "terminated")
+			case "failed":
+				b.signal(t, "fail")
+				b.closed(t, "failed")
+			}
+			started := make(chan bool, 2)
+			for range 2 { // two owners
+				go func() {
+					ok, err := b.windows.DeadLetter(t.Context(), id, "why")
+					started <- ok && err == nil
+				}()
+			}
+			one, other := <-started, <-started
+			require.NotEqual(t, one, other, "one of them does it: %s", how)
+			again, err := b.windows.DeadLetter(t.Context(), id, "why")
+			require.NoError(t, err)
+			require.False(t, again, "it does so already")
+
+			d, err := b.windows.Describe(t.Context(), id)
+			require.NoError(t, err)
+			require.True(t, d.DeadLetter)
+			require.Equal(t, int64(199), d.Last)
+			if how == "never ran" {
+				require.Equal(t, 2, d.Messages)
+				b.startWorker(t)
+			} else {
+				require.Equal(t, 1, d.Messages)
+				require.Equal(t, []workflows.Range{{First: 100, Last: 101}}, d.Finished)
+			}
+			run, err := b.windows.input(t.Context(), &commonpb.WorkflowExecution{WorkflowId: id})
+			require.NoError(t, err)
+			require.True(t, run.DeadLetter)
+			require.Equal(t, "why", run.Because)
+			require.Len(t, run.Messages, d.Messages)
+
+			// It is reset as any other, and ends once.
+			require.NoError(t, b.client.TerminateWorkflow(t.Context(), id, "", "a test"))
+			n, err := b.windows.Reset(t.Context(), id, "terminated", 1)
+			require.NoError(t, err)
+			require.Equal(t, 1, n)
+			b.signal(t, "end")
+			_, err = b.wait(t)
+			require.NoError(t, err)
+			again, err = b.windows.DeadLetter(t.Context(), id, "why")
+			require.NoError(t, err)
+			require.False(t, again, "it has its result")
+			require.ErrorIs(t, b.windows.Start(t.Context(), b.input(199)), ErrAlreadyStarted)
+		}
+	})
+
+	t.Run("ADeletedWindowIsStartedAgain", func(t *testing.T) {
+		t.Parallel()
+
+		const deletion = 90 * time.Second // the server does it in its own time
+		for _, open := range []bool{true, false} {
+			b := setupTemporal(t)
+			id := b.link.WorkflowID()
+			require.NoError(t, b.windows.Start(t.Context(), b.input(199)))
+			if !open {
+				b.signal(t, "end")
+				_, err := b.wait(t)
+				require.NoError(t, err)
+			}
+			_, err := b.client.WorkflowService().DeleteWorkflowExecution(t.Context(), &workflowservice.DeleteWorkflowExecutionRequest{
+				Namespace: "default", WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: id},
+			})
+			require.NoError(t, err)
+			require.Eventually(t, func() bool {
+				_, err := b.windows.Describe(t.Context(), id)
+				return errors.Is(err, ErrNotFound)
+			}, deletion, soon)
+			_, err = b.windows.Wait(t.Context(), id)
+			require.ErrorIs(t, err, ErrNotFound)
+			in := b.input(199)
+			in.Finished = []workflows.Range{{First: 100, Last: 150}}
+			require.Eventually(t, func() bool { return b.windows.Start(t.Context(), in) == nil }, deletion, soon)
+			d, err := b.windows.Describe(t.Context(), id)
+			require.NoError(t, err)
+			require.Equal(t, in.Finished, d.Finished)
+			require.False(t, d.Completed)
+		}
+	})
+
+	t.Run("CancelOld", func(t *testing.T) {
+		t.Parallel()
+
+		b := setupTemporal(t)
+		start := func(change func(*workflows.Link)) string {
+			in := b.input(199)
+			change(&in.Link)
+			require.NoError(t, b.windows.Start(t.Context(), in))
+			return in.WorkflowID()
+		}
+		var old []string
+		for n := range 3 {
+			old = append(old, start(func(l *workflows.Link) { l.Epoch = fmt.Sprintf("0-20250101-%d", n) }))
+		}
+		kept := []string{
+			start(func(*workflows.Link) {}),
+			start(func(l *workflows.Link) { l.Partition = 33 }),
+			start(func(l *workflows.Link) { l.Topic = "in2" }),
+		}
+		ended := 0
+		require.Eventually(t, func() bool { // visibility may lag
+			n, err := b.windows.CancelOld(t.Context(), b.link)
+			require.NoError(t, err)
+			ended += n
+			return ended >= len(old)
+		}, eventually, soon)
+		require.Equal(t, len(old), ended)
+		for _, id := range old {
+			_, err := b.windows.Wait(t.Context(), id)
+			var closed *ClosedError
+			require.ErrorAs(t, err, &closed)
+			require.Contains(t, closed.Error(), "reset.cancel_old")
+		}
+		for _, id := range kept {
+			_, err := b.windows.Wait(t.Context(), id)
+			require.ErrorIs(t, err, ErrNotYet)
+		}
 	})
 
 	t.Run("ResetOfAWindowThatNeverRan", func(t *testing.T) {

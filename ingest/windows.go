@@ -76,6 +76,18 @@ type Windows interface {
 	// After maxRuns it is ErrNoRerun.
 	Reset(ctx context.Context, workflowID, reason string, maxRuns int) (run int, err error)
 
+	// DeadLetter starts what is left of a window anew, under the same id, as
+	// one that writes its messages to the dead letter queue, and reports
+	// whether it did: a window that has its result, or that does so already,
+	// is left alone. One that runs is terminated. What the window's memo calls
+	// finished is not left.
+	DeadLetter(ctx context.Context, workflowID, reason string) (started bool, err error)
+
+	// CancelOld ends the windows of the partition that run and are of another
+	// epoch than the link, and returns how many it ended. It finds them by
+	// Temporal's visibility, which may lag a little.
+	CancelOld(ctx context.Context, link workflows.Link) (int, error)
+
 	// StartRebalance starts a workflow that tells the handler about partitions.
 	StartRebalance(ctx context.Context, in workflows.RebalanceInput) error
 
@@ -103,4 +115,8 @@ type Description struct {
 
 	// Started is when its first run was started.
 	Started time.Time
+
+	// DeadLetter is true when it does nothing but write its messages to the
+	// dead letter queue.
+	DeadLetter bool
 }

@@ -3,8 +3,12 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
+	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/drakkar-go/drakkar/workflows"
 )
@@ -25,7 +29,11 @@ type fakeWindows struct {
 	// happens.
 	startErr    func(workflows.WindowInput) error
 	describeErr func(id string) error
+	deadErr     func() error
 	checkErr    error
+	isRemoved   map[string]bool
+
+	looked map[string]int // how often Describe was called
 }
 
 type fakeWindow struct {
@@ -40,7 +48,7 @@ type fakeWindow struct {
 var _ Windows = (*fakeWindows)(nil)
 
 func newFakeWindows() *fakeWindows {
-	return &fakeWindows{byID: map[string]*fakeWindow{}, changed: make(chan struct{}), retention: 240 * time.Hour}
+	return &fakeWindows{byID: map[string]*fakeWindow{}, isRemoved: map[string]bool{}, looked: map[string]int{}, changed: make(chan struct{}), retention: 240 * time.Hour}
 }
 
 func (f *fakeWindows) Start(ctx context.Context, in workflows.WindowInput) error {
@@ -61,8 +69,10 @@ func (f *fakeWindows) Start(ctx context.Context, in workflows.WindowInput) error
 	if f.completes {
 		status = "completed"
 	}
-	f.byID[id] = &fakeWindow{in: in, status: status, started: time.Now(), starts: 1}
-	f.order = append(f.order, id)
+	f.byID[id] = &fakeWindow{in: in, status: status, finished: in.Finished, started: time.Now(), starts: 1}
+	if !f.isRemoved[id] {
+		f.order = append(f.order, id)
+	}
 	f.notify()
 	return ctx.Err()
 }
@@ -76,13 +86,14 @@ func (f *fakeWindows) Describe(_ context.Context, id string) (Description, error
 			return Description{}, err
 		}
 	}
+	f.looked[id]++
 	w := f.byID[id]
 	if w == nil {
 		return Description{}, ErrNotFound
 	}
 	return Description{
 		Last: w.in.Last, Messages: len(w.in.Messages), Completed: w.status == "completed",
-		Finished: w.finished, Started: w.started,
+		Finished: w.finished, Started: w.started, DeadLetter: w.in.DeadLetter,
 	}, nil
 }
 
@@ -104,7 +115,7 @@ func (f *fakeWindows) Wait(ctx context.Context, id string) (workflows.WindowResu
 			return workflows.WindowResult{}, ErrNotFound
 		case "running":
 		case "completed":
-			return workflows.WindowResult{Messages: len(w.in.Messages)}, nil
+			return workflows.WindowResult{Messages: len(w.in.Messages), Last: w.in.Last}, nil
 		default:
 			return workflows.WindowResult{}, &ClosedError{Status: status}
 		}
@@ -135,6 +146,44 @@ func (f *fakeWindows) Reset(_ context.Context, id, _ string, maxRuns int) (int, 
 	w.status = "running"
 	f.notify()
 	return w.reruns, nil
+}
+
+func (f *fakeWindows) DeadLetter(_ context.Context, id, reason string) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	if f.deadErr != nil {
+		if err := f.deadErr(); err != nil {
+			return false, err
+		}
+	}
+	w := f.byID[id]
+	switch {
+	case w == nil:
+		return false, ErrNotFound
+	case w.status == "completed" || w.status == "running" && w.in.DeadLetter:
+		return false, nil
+	}
+	f.byID[id] = &fakeWindow{
+		in: rest(w.in, w.finished, reason), status: "running", finished: w.finished, started: time.Now(), starts: 1,
+	}
+	f.notify()
+	return true, nil
+}
+
+func (f *fakeWindows) CancelOld(_ context.Context, link workflows.Link) (n int, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	for _, w := range f.byID {
+		l := w.in.Link
+		if w.status == "running" && l.Topic == link.Topic && l.Partition == link.Partition && l.Epoch != link.Epoch {
+			w.status = "terminated"
+			n++
+		}
+	}
+	f.notify()
+	return n, nil
 }
 
 func (f *fakeWindows) StartRebalance(_ context.Context, in workflows.RebalanceInput) error {
@@ -188,6 +237,7 @@ func (f *fakeWindows) remove(id string) {
 	defer f.mu.Unlock()
 
 	delete(f.byID, id)
+	f.isRemoved[id] = true
 	f.notify()
 }
 
@@ -225,6 +275,25 @@ func (f *fakeWindows) offsets(partition int32) []int64 {
 		}
 	}
 	return out
+}
+
+// awaitLooks waits until the window was looked at n times more.
+func (b *testBundle) awaitLooks(t *testing.T, id string, n int) {
+	t.Helper()
+
+	looks := func() int {
+		b.windows.mu.Lock()
+		defer b.windows.mu.Unlock()
+
+		return b.windows.looked[id]
+	}
+	before := looks()
+	require.Eventually(t, func() bool { return looks() >= before+n }, eventually, soon)
+}
+
+func sorted(offsets []int64) []int64 {
+	slices.Sort(offsets)
+	return offsets
 }
 
 // chainError says what is wrong with the chains of the windows, if anything:

@@ -124,6 +124,32 @@ func (t *Tracker) Committed(offset int64) {
 	t.windows = slices.Delete(t.windows, 0, n)
 }
 
+// Done are the ranges inside an open window that are known to be finished,
+// what was finished before tracking began included.
+func (t *Tracker) Done(start int64) []Range {
+	w := t.find(start)
+	if w == nil {
+		return nil
+	}
+	done := slices.Clone(w.done)
+	if before := (Range{First: w.start, Last: min(t.floor-1, w.last)}); before.First <= before.Last {
+		done = append(done, before)
+	}
+	return merged(done)
+}
+
+// Lengths are the lengths, in offsets, of the window that begins at start and
+// of those behind it: with them, all of their ranges are known.
+func (t *Tracker) Lengths(start int64) []int64 {
+	var out []int64
+	for _, w := range t.windows {
+		if w.start >= start {
+			out = append(out, w.last-w.start+1)
+		}
+	}
+	return out
+}
+
 // Next is where the next window begins.
 func (t *Tracker) Next() int64 { return t.next }
 
