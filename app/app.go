@@ -30,6 +30,7 @@ import (
 	"github.com/drakkar-go/drakkar/events"
 	"github.com/drakkar-go/drakkar/logging"
 	"github.com/drakkar-go/drakkar/metrics"
+	"github.com/drakkar-go/drakkar/sinks"
 )
 
 // Role is what a process does.
@@ -69,16 +70,29 @@ type Options struct {
 	// executor's worker.
 	Register func(worker.Registry)
 
+	// Sinks make the author's own sinks: for each sinks.custom.<name>, the
+	// constructor of its type. What they make is routed to, validated, retried,
+	// guarded by a breaker and closed like any other sink. A type without a
+	// constructor is an error at start.
+	Sinks map[string]SinkConstructor
+
 	// Registerer takes Drakkar's metrics and is where a handler puts its own.
 	// Defaults to a new one with those of Go and of the process.
 	Registry *prometheus.Registry
 
-	// Events takes every event, beside metrics and logs. Optional.
+	// Events takes every event, beside metrics and logs. Optional. Its panics are
+	// counted and logged, and end nothing.
 	Events events.Recorder
 
 	// Log replaces the logger that the settings describe. Optional.
 	Log *zap.Logger
 }
+
+// SinkConstructor makes the sink that is configured as sinks.custom.<name>. It
+// is called once, at start, before on_ready. Errors must not show secrets of
+// cfg.Options. The package sinkstest holds the tests which such a sink should
+// pass.
+type SinkConstructor func(ctx context.Context, name string, cfg config.CustomSink) (sinks.Sink, error)
 
 // StartupHook is implemented by handlers that change the configuration before
 // anything is built from it.
@@ -254,11 +268,11 @@ func (a *App) metrics(worker string) (*metrics.Metrics, *prometheus.Registry, er
 
 // recorder is the one seam behind which everything is counted and logged.
 func (a *App) recorder(m *metrics.Metrics) events.Recorder {
-	rec := []events.Recorder{m, logging.NewRecorder(a.log, a.cfg.Logging.SlowTask)}
-	if a.opts.Events != nil {
-		rec = append(rec, a.opts.Events)
+	own := events.Tee(m, logging.NewRecorder(a.log, a.cfg.Logging.SlowTask))
+	if a.opts.Events == nil {
+		return own
 	}
-	return events.Tee(rec...)
+	return events.Tee(own, &guarded{to: a.opts.Events, own: own})
 }
 
 // Stop ends everything in the reverse order of its beginning. It waits for

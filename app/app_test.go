@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -16,9 +17,17 @@ import (
 	"github.com/drakkar-go/drakkar"
 	"github.com/drakkar-go/drakkar/config"
 	"github.com/drakkar-go/drakkar/events"
+	"github.com/drakkar-go/drakkar/sinks"
+	"github.com/drakkar-go/drakkar/sinks/sinkstest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain is also the program of a process that a test runs, see program.
+func TestMain(m *testing.M) {
+	if name := os.Getenv(programVariable); name != "" {
+		os.Exit(programs[name]())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // handler is the least a pipeline can have, and some hooks of this package.
 type handler struct {
@@ -150,14 +159,69 @@ func TestOnStartup(t *testing.T) {
 func TestOpenSinks(t *testing.T) {
 	t.Parallel()
 
-	a := &App{cfg: settings()}
-	a.cfg.Sinks.Redis = map[string]config.RedisSink{"cache": {}}
-	_, err := a.openSinks()
-	require.ErrorContains(t, err, "sinks.redis")
+	t.Run("EveryTypeInOrder", func(t *testing.T) {
+		t.Parallel()
 
-	a = &App{cfg: settings()}
-	_, err = a.startSinks(t.Context())
-	require.ErrorContains(t, err, "sinks: none is configured")
+		a := &App{cfg: settings()}
+		a.cfg.Sinks = config.Sinks{
+			HTTP:       map[string]config.HTTPSink{"hook": {URL: "http://127.0.0.1:1"}},
+			Redis:      map[string]config.RedisSink{"b": {URL: "redis://h", Mode: "set"}, "a": {URL: "redis://h", Mode: "list"}},
+			Filesystem: map[string]config.FilesystemSink{"out": {BasePath: t.TempDir()}},
+			Custom:     map[string]config.CustomSink{"mine": {Type: "memory", Options: map[string]string{"size": "3"}}},
+		}
+		var got config.CustomSink
+		a.opts.Sinks = map[string]SinkConstructor{"memory": func(_ context.Context, name string, cfg config.CustomSink) (sinks.Sink, error) {
+			require.Equal(t, "mine", name)
+			got = cfg
+			return sinkstest.NewMemory(), nil
+		}}
+		instances, err := a.openSinks(t.Context())
+		require.NoError(t, err)
+		var refs []string
+		for _, in := range instances {
+			refs = append(refs, in.Ref.String())
+		}
+		require.Equal(t, []string{"http:hook", "redis:a", "redis:b", "filesystem:out", "custom:mine"}, refs)
+		require.Equal(t, "3", got.Options["size"])
+		require.NoError(t, closeAll(instances))
+	})
+
+	t.Run("OneThatFailsClosesTheOthers", func(t *testing.T) {
+		t.Parallel()
+
+		first := sinkstest.NewMemory()
+		a := &App{cfg: settings()}
+		a.cfg.Sinks.Custom = map[string]config.CustomSink{"a": {Type: "memory"}, "b": {Type: "broken"}}
+		a.opts.Sinks = map[string]SinkConstructor{
+			"memory": func(context.Context, string, config.CustomSink) (sinks.Sink, error) { return first, nil },
+			"broken": func(context.Context, string, config.CustomSink) (sinks.Sink, error) {
+				return nil, errors.New("no disk")
+			},
+		}
+		_, err := a.openSinks(t.Context())
+		require.EqualError(t, err, "opening sinks.custom.b: no disk")
+		require.True(t, first.Closed())
+	})
+
+	t.Run("NamesWhatIsMissing", func(t *testing.T) {
+		t.Parallel()
+
+		a := &App{cfg: settings()}
+		_, err := a.startSinks(t.Context())
+		require.ErrorContains(t, err, "sinks: none is configured")
+
+		a.cfg.Sinks.Custom = map[string]config.CustomSink{"a": {Type: "memory"}}
+		_, err = a.openSinks(t.Context())
+		require.ErrorContains(t, err, `opening sinks.custom.a: app.Options.Sinks holds no constructor for type "memory", it has: none`)
+
+		a.opts.Sinks = map[string]SinkConstructor{"memory": func(context.Context, string, config.CustomSink) (sinks.Sink, error) { return nil, nil }}
+		_, err = a.openSinks(t.Context())
+		require.ErrorContains(t, err, "neither a sink nor an error")
+
+		a.cfg.Sinks = config.Sinks{Redis: map[string]config.RedisSink{"cache": {URL: "redis://h/zero", Mode: "set"}}}
+		_, err = a.openSinks(t.Context())
+		require.ErrorContains(t, err, "opening sinks.redis.cache: sinks.redis.cache.url")
+	})
 }
 
 func TestPeriodics_Checks(t *testing.T) {
@@ -170,6 +234,7 @@ func TestPeriodics_Checks(t *testing.T) {
 		want string
 	}{
 		{"NoName", []drakkar.Periodic{{Every: time.Second, Run: run}}, "no name"},
+		{"NameIsNoText", []drakkar.Periodic{{Name: "\xff", Every: 1, Run: run}}, "not valid UTF-8"},
 		{"TwoOfAName", []drakkar.Periodic{{Name: "a", Every: 1, Run: run}, {Name: "a", Every: 1, Run: run}}, "two periodics"},
 		{"NoInterval", []drakkar.Periodic{{Name: "a", Run: run}}, "Every is 0s"},
 		{"NoRun", []drakkar.Periodic{{Name: "a", Every: 1}}, "no Run"},

@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
-	"go.uber.org/zap"
 
 	"github.com/drakkar-go/drakkar"
 	"github.com/drakkar-go/drakkar/activities"
@@ -37,9 +34,6 @@ const (
 
 	// reportTime is what a stopping worker has to report what became of tasks.
 	reportTime = 5 * time.Second
-
-	// sweepEvery is how often old objects of the blob store are removed.
-	sweepEvery = time.Hour
 )
 
 // startExecutor builds the executor from the sinks back to the pollers, so that
@@ -56,7 +50,7 @@ func (a *App) startExecutor(ctx context.Context, c client.Client, name string) e
 	a.ends.push("the dead letter queue", letters.Close)
 	a.addCheck("dlq", failing(letters.Check))
 
-	store, err := a.startStore()
+	store, err := a.startStore(ctx, c, name)
 	if err != nil {
 		return err
 	}
@@ -141,45 +135,6 @@ func (a *App) startPeriodics() error {
 	return nil
 }
 
-// startStore opens the blob store and keeps it clean.
-func (a *App) startStore() (*blobs.Dir, error) {
-	path := a.cfg.Windows.Store
-	if path == "" {
-		path = filepath.Join(os.TempDir(), "drakkar-"+filepath.Base(a.cfg.Pipeline))
-		a.log.Info("windows.store is not set: " + path + " is enough for executors of this host only, " +
-			"executors of several hosts need a directory that they share")
-	}
-	store, err := blobs.NewDir(path)
-	if err != nil {
-		return nil, fmt.Errorf("opening windows.store %s: %w", path, err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		a.sweep(ctx, store)
-	}()
-	a.ends.push("the blob store", func(context.Context) error { cancel(); <-done; return nil })
-	return store, nil
-}
-
-func (a *App) sweep(ctx context.Context, store *blobs.Dir) {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		if n, err := store.Sweep(ctx, a.cfg.Windows.StoreMaxAge); err != nil && ctx.Err() == nil {
-			a.log.Warn("removing old objects of windows.store", zap.Error(err))
-		} else if n > 0 {
-			a.log.Info("removed old objects of windows.store", zap.Int("objects", n))
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
 // workers is what polls Temporal.
 type workers struct {
 	name      string
@@ -219,7 +174,7 @@ func (a *App) startWorkers(c client.Client, w *workers) error {
 	if err := windows.Start(); err != nil {
 		return fmt.Errorf("starting to poll Temporal for windows: %w", err)
 	}
-	a.ends.push("polling for windows", func(context.Context) error { windows.Stop(); return nil })
+	a.ends.push("polling for windows", func(ctx context.Context) error { return awaited(ctx, windows.Stop) })
 	if err := batches.Start(); err != nil {
 		return fmt.Errorf("starting to poll Temporal for batches: %w", err)
 	}
@@ -232,16 +187,11 @@ func (a *App) startWorkers(c client.Client, w *workers) error {
 // executor; running programs get executor.drain_timeout; and the worker waits
 // for the batches to report what became of them.
 func (a *App) drain(ctx context.Context, batches worker.Worker, pool *executor.Pool) error {
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		batches.Stop()
-	}()
-	ctx, cancel := context.WithTimeoutCause(ctx, a.cfg.Executor.DrainTimeout, errDrained)
+	stopped := make(chan error, 1)
+	go func() { stopped <- awaited(ctx, batches.Stop) }()
+	drained, cancel := context.WithTimeoutCause(ctx, a.cfg.Executor.DrainTimeout, errDrained)
 	defer cancel()
-	err := pool.Stop(ctx)
-	<-stopped
-	return err
+	return errors.Join(pool.Stop(drained), <-stopped)
 }
 
 var errDrained = errors.New("executor.drain_timeout is over")
@@ -249,6 +199,7 @@ var errDrained = errors.New("executor.drain_timeout is over")
 func registerWindows(w worker.Worker, acts *activities.Activities) {
 	wf := &workflows.Workflows{Settings: acts.Settings}
 	w.RegisterWorkflowWithOptions(wf.Window, workflow.RegisterOptions{Name: workflows.WindowWorkflow})
+	w.RegisterWorkflowWithOptions(wf.Store, workflow.RegisterOptions{Name: workflows.StoreWorkflow})
 	w.RegisterWorkflowWithOptions(wf.Rebalance, workflow.RegisterOptions{Name: workflows.RebalanceWorkflow})
 	w.RegisterActivityWithOptions(acts.Arrange, activity.RegisterOptions{Name: workflows.ArrangeActivity})
 	w.RegisterActivityWithOptions(acts.Collect, activity.RegisterOptions{Name: workflows.CollectActivity})
@@ -279,6 +230,6 @@ func activityConfig(c *config.Config) activities.Config {
 		HookMaxInterval: c.Hooks.MaxInterval, HookTimeout: c.Hooks.Timeout,
 		MaxRetries: c.Executor.MaxRetries, RetryInitialInterval: c.Executor.RetryInitialInterval,
 		RetryMaxInterval: c.Executor.RetryMaxInterval, MaxReplacementDepth: c.Executor.MaxReplacementDepth,
-		HeartbeatTimeout: c.Executor.HeartbeatTimeout,
+		HeartbeatTimeout: c.Executor.HeartbeatTimeout, OrderByKey: c.Windows.Order == "key",
 	}
 }

@@ -12,8 +12,8 @@ import (
 // startIngest joins the consumer group.
 func (a *App) startIngest(ctx context.Context, c client.Client, name string) error {
 	in, err := ingest.New(ingest.Options{
-		Pipeline: a.cfg.Pipeline, Worker: name, Kafka: a.cfg.Kafka, Ingest: a.cfg.Ingest, Windows: a.cfg.Windows,
-		WindowSize: a.cfg.Executor.WindowSize, Events: a.rec, Logger: a.log,
+		Pipeline: a.cfg.Pipeline, Worker: name, Kafka: a.cfg.Kafka, DLQ: a.cfg.DLQ, Ingest: a.cfg.Ingest, Windows: a.cfg.Windows,
+		CancelOld: a.cfg.Reset.CancelOld, WindowSize: a.cfg.Executor.WindowSize, Events: a.rec, Logger: a.log,
 		Temporal: ingest.NewTemporal(c, a.cfg.Temporal.Namespace, a.cfg.Pipeline, nil),
 	})
 	if err != nil {

@@ -45,3 +45,19 @@ func (s *stack) unwind(ctx context.Context) error {
 		}
 	}
 }
+
+// awaited calls f, which knows no context, and waits for it no longer than ctx.
+// It goes on behind the caller's back then, in a process that is about to end.
+func awaited(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("it goes on: %w", context.Cause(ctx))
+	}
+}

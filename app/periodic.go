@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"go.uber.org/zap"
 
@@ -34,6 +35,8 @@ func newPeriodics(p *drakkar.Pipeline, rec events.Recorder, log *zap.Logger) (*p
 		switch {
 		case one.Name == "":
 			return nil, fmt.Errorf("a periodic of the handler has no name")
+		case !utf8.ValidString(one.Name):
+			return nil, fmt.Errorf("periodic %q: its name is not valid UTF-8, and metrics are labelled with it", one.Name)
 		case names[one.Name]:
 			return nil, fmt.Errorf("two periodics of the handler are named %q", one.Name)
 		case one.Every <= 0:

@@ -3,6 +3,9 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -38,17 +41,32 @@ func (a *App) MetricsAddr() string {
 	return a.servers[0].Addr()
 }
 
-// Ready returns why the process is not ready, and nothing when it is.
+// checkBound is how long the checks of one probe may take: less than the probe
+// itself, so that it can still say what does not answer.
+const checkBound = 2 * time.Second
+
+var errCheckBound = fmt.Errorf("no answer within %s", checkBound)
+
+// Ready returns why the process is not ready, and nothing when it is. All parts
+// are asked at the same time.
 func (a *App) Ready(ctx context.Context) []string {
 	a.mu.Lock()
-	checks, started := a.checks, a.started
+	checks, started := slices.Clone(a.checks), a.started
 	a.mu.Unlock()
+	ctx, cancel := context.WithTimeoutCause(ctx, checkBound, errCheckBound)
+	defer cancel()
+	found := make([][]string, len(checks))
+	var wg sync.WaitGroup
+	for i, c := range checks {
+		wg.Go(func() { found[i] = c.f(ctx) })
+	}
+	wg.Wait()
 	var reasons []string
 	if !started {
 		reasons = append(reasons, "not_started")
 	}
-	for _, c := range checks {
-		for _, r := range c.f(ctx) {
+	for i, c := range checks {
+		for _, r := range found[i] {
 			reasons = append(reasons, fmt.Sprintf("%s: %s", c.name, r))
 		}
 	}

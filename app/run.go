@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -77,18 +79,18 @@ func (a *App) Run(ctx context.Context) error {
 //	-config FILE   the settings; DRAKKAR_CONFIG is the default
 //	-role ROLE     executor (the default), ingest or all
 func Main(p *drakkar.Pipeline) int {
-	return command{pipeline: p, role: Executor, choose: true}.run(os.Args[1:], os.Stderr)
+	return command{pipeline: p, role: Executor, choose: true}.run(os.Args[1:], os.Stdout, os.Stderr)
 }
 
 // MainIngest is the main function of ingest, which holds no handler.
 func MainIngest() int {
-	return command{role: Ingest}.run(os.Args[1:], os.Stderr)
+	return command{role: Ingest}.run(os.Args[1:], os.Stdout, os.Stderr)
 }
 
 // MainExec is the main function of an executor whose handler is written in the
 // settings, at handler.exec.
 func MainExec() int {
-	return command{make: execPipeline, role: Executor, choose: true}.run(os.Args[1:], os.Stderr)
+	return command{make: execPipeline, role: Executor, choose: true}.run(os.Args[1:], os.Stdout, os.Stderr)
 }
 
 func execPipeline(cfg *config.Config) (*drakkar.Pipeline, error) {
@@ -107,24 +109,34 @@ type command struct {
 	choose bool // the role can be chosen by a flag
 }
 
-func (c command) run(args []string, errOut io.Writer) int {
+// run reads the flags and runs. What was asked for, help or the version, goes to
+// out, complaints to errOut.
+func (c command) run(args []string, out, errOut io.Writer) int {
 	flags := flag.NewFlagSet("drakkar", flag.ContinueOnError)
-	flags.SetOutput(errOut)
+	var said bytes.Buffer
+	flags.SetOutput(&said)
 	path := flags.String("config", "", "file with the settings (default: the environment variable DRAKKAR_CONFIG)")
 	version := flags.Bool("version", false, "print the version and end")
 	role := string(c.role)
 	if c.choose {
 		flags.StringVar(&role, "role", role, "what this process does: executor, ingest, all")
 	}
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return ExitOK
-		}
-		return ExitUsage
-	}
-	if *version {
-		fmt.Fprintln(errOut, Version())
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(out, said.String())
 		return ExitOK
+	case err != nil:
+		fmt.Fprint(errOut, said.String())
+		return ExitUsage
+	case flags.NArg() > 0:
+		fmt.Fprintf(errOut, "drakkar: there is no argument %q: the file with the settings is named by -config\n", flags.Arg(0))
+		return ExitUsage
+	case *version:
+		fmt.Fprintln(out, Version())
+		return ExitOK
+	case !slices.Contains([]Role{Ingest, Executor, All}, Role(role)):
+		fmt.Fprintf(errOut, "drakkar: the role %q is none of executor, ingest, all\n", role)
+		return ExitUsage
 	}
 	if err := c.start(*path, Role(role), errOut); err != nil {
 		fmt.Fprintln(errOut, "drakkar:", strings.ReplaceAll(err.Error(), "\n", "\n         "))

@@ -1,26 +1,31 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/drakkar-go/drakkar/config"
 	"github.com/drakkar-go/drakkar/sinks"
 	"github.com/drakkar-go/drakkar/sinks/files"
+	"github.com/drakkar-go/drakkar/sinks/http"
 	"github.com/drakkar-go/drakkar/sinks/kafka"
+	"github.com/drakkar-go/drakkar/sinks/redis"
 )
 
 // startSinks opens every configured sink, in the order of their names. One that
 // cannot be made has those before it closed again, by the app.
-func (a *App) startSinks(context.Context) (*sinks.Set, error) {
-	instances, err := a.openSinks()
+func (a *App) startSinks(ctx context.Context) (*sinks.Set, error) {
+	instances, err := a.openSinks(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if len(instances) == 0 {
-		return nil, errors.New("sinks: none is configured: name at least one below sinks.kafka or sinks.filesystem")
+		return nil, errors.New("sinks: none is configured: name at least one below sinks, as in sinks.kafka.<name>")
 	}
 	set, err := sinks.NewSet(instances, a.rec)
 	if err != nil {
@@ -38,28 +43,78 @@ func (a *App) startSinks(context.Context) (*sinks.Set, error) {
 	return set, nil
 }
 
-func (a *App) openSinks() ([]sinks.Instance, error) {
-	var out []sinks.Instance
+func (a *App) openSinks(ctx context.Context) ([]sinks.Instance, error) {
 	s := a.cfg.Sinks
 	if err := unsupported(s); err != nil {
 		return nil, err
 	}
-	for name, cfg := range s.Kafka {
+	o := &opener{app: a}
+	openAll(o, sinks.Kafka, s.Kafka, func(name string, cfg config.KafkaSink) (sinks.Sink, config.Delivery, error) {
 		sink, err := kafka.New(name, cfg, a.cfg.Kafka)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("opening sinks.kafka.%s: %w", name, err), closeAll(out))
-		}
-		out = append(out, a.instance(sinks.Ref{Type: sinks.Kafka, Name: name}, sink, cfg.Delivery))
-		out[len(out)-1].Target = cfg.Topic
-	}
-	for name, cfg := range s.Filesystem {
+		return sink, cfg.Delivery, err
+	})
+	openAll(o, sinks.HTTP, s.HTTP, func(name string, cfg config.HTTPSink) (sinks.Sink, config.Delivery, error) {
+		sink, err := http.New(name, cfg)
+		return sink, cfg.Delivery, err
+	})
+	openAll(o, sinks.Redis, s.Redis, func(name string, cfg config.RedisSink) (sinks.Sink, config.Delivery, error) {
+		sink, err := redis.New(name, cfg)
+		return sink, cfg.Delivery, err
+	})
+	openAll(o, sinks.Filesystem, s.Filesystem, func(name string, cfg config.FilesystemSink) (sinks.Sink, config.Delivery, error) {
 		sink, err := files.New(name, cfg)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("opening sinks.filesystem.%s: %w", name, err), closeAll(out))
-		}
-		out = append(out, a.instance(sinks.Ref{Type: sinks.Filesystem, Name: name}, sink, cfg.Delivery))
+		return sink, cfg.Delivery, err
+	})
+	openAll(o, sinks.Custom, s.Custom, func(name string, cfg config.CustomSink) (sinks.Sink, config.Delivery, error) {
+		sink, err := a.custom(ctx, name, cfg)
+		return sink, cfg.Delivery, err
+	})
+	if o.err != nil {
+		return nil, errors.Join(o.err, closeAll(o.out))
 	}
-	return out, nil
+	for i, in := range o.out {
+		if in.Ref.Type == sinks.Kafka {
+			o.out[i].Target = s.Kafka[in.Ref.Name].Topic
+		}
+	}
+	return o.out, nil
+}
+
+// opener gathers what was opened, until something fails.
+type opener struct {
+	app *App
+	out []sinks.Instance
+	err error
+}
+
+// openAll opens the instances of one type, in the order of their names.
+func openAll[C any](o *opener, kind sinks.Type, section map[string]C, open func(string, C) (sinks.Sink, config.Delivery, error)) {
+	for _, name := range slices.Sorted(maps.Keys(section)) {
+		if o.err != nil {
+			return
+		}
+		sink, delivery, err := open(name, section[name])
+		if err != nil {
+			o.err = fmt.Errorf("opening sinks.%s.%s: %w", kind, name, err)
+			return
+		}
+		o.out = append(o.out, o.app.instance(sinks.Ref{Type: kind, Name: name}, sink, delivery))
+	}
+}
+
+// custom calls the author's constructor.
+func (a *App) custom(ctx context.Context, name string, cfg config.CustomSink) (sinks.Sink, error) {
+	open, ok := a.opts.Sinks[cfg.Type]
+	if !ok {
+		known := slices.Sorted(maps.Keys(a.opts.Sinks))
+		return nil, fmt.Errorf("app.Options.Sinks holds no constructor for type %q, it has: %s",
+			cfg.Type, cmp.Or(strings.Join(known, ", "), "none"))
+	}
+	sink, err := open(ctx, name, cfg)
+	if err == nil && sink == nil {
+		err = fmt.Errorf("the constructor for type %q returned neither a sink nor an error", cfg.Type)
+	}
+	return sink, err
 }
 
 func (a *App) instance(ref sinks.Ref, s sinks.Sink, d config.Delivery) sinks.Instance {
@@ -79,10 +134,10 @@ func closeAll(instances []sinks.Instance) error {
 func unsupported(s config.Sinks) error {
 	var errs []error
 	for kind, n := range map[string]int{
-		"postgres": len(s.Postgres), "mongo": len(s.Mongo), "http": len(s.HTTP), "redis": len(s.Redis),
+		"postgres": len(s.Postgres), "mongo": len(s.Mongo),
 	} {
 		if n > 0 {
-			errs = append(errs, fmt.Errorf("sinks.%s: this version has no such sink yet, it has kafka and filesystem", kind))
+			errs = append(errs, fmt.Errorf("sinks.%s: this version has no such sink yet", kind))
 		}
 	}
 	return errors.Join(errs...)

@@ -115,6 +115,7 @@ func merge(rs ...drakkar.CollectResult) (out drakkar.CollectResult) {
 		out.HTTP = append(out.HTTP, r.HTTP...)
 		out.Redis = append(out.Redis, r.Redis...)
 		out.Files = append(out.Files, r.Files...)
+		out.Custom = append(out.Custom, r.Custom...)
 	}
 	return out
 }

@@ -74,5 +74,8 @@ func encodable(out drakkar.CollectResult) error {
 	for i, p := range out.Files {
 		check("filesystem", i, p.Data, false)
 	}
+	for i, p := range out.Custom {
+		check("custom", i, p.Data, false)
+	}
 	return errors.Join(errs...)
 }

@@ -1,6 +1,7 @@
 package exechandler
 
 import (
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -55,4 +56,9 @@ func actions(rep *drakkartest.Report) []string {
 		out = append(out, f.Action)
 	}
 	return out
+}
+
+func writeFile(t *testing.T, path, content string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 }

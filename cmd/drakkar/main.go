@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/drakkar-go/drakkar/app"
 	"github.com/drakkar-go/drakkar/config"
 	"github.com/drakkar-go/drakkar/integration/demo"
 )
@@ -13,19 +14,27 @@ const usage = `usage:
   drakkar demo [flags]           the whole product on this machine, on real input
   drakkar config check FILE      what is wrong with a file of settings
   drakkar config reference       every setting, with meaning, range and default
+  drakkar version                the version of this program
 `
 
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
-	if len(args) > 0 {
-		switch args[0] {
-		case "demo":
-			return demo.Command(args[1:], os.Stdout, os.Stderr)
-		case "config":
-			return config.Command(args[1:], os.Environ(), os.Stdout, os.Stderr)
-		}
+	if len(args) == 0 {
+		args = []string{""}
+	}
+	switch args[0] {
+	case "demo":
+		return demo.Command(args[1:], os.Stdout, os.Stderr)
+	case "config":
+		return config.Command(args[1:], os.Environ(), os.Stdout, os.Stderr)
+	case "version", "-version", "--version":
+		fmt.Println(app.Version())
+		return app.ExitOK
+	case "help", "-h", "-help", "--help":
+		fmt.Print(usage)
+		return app.ExitOK
 	}
 	fmt.Fprint(os.Stderr, usage)
-	return 2
+	return app.ExitUsage
 }

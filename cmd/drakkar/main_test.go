@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drakkar-go/drakkar/config"
+)
+
+// asProgram makes the test's binary the program itself.
+const asProgram = "DRAKKARTEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// drakkar runs the program in a process of its own.
+func drakkar(t *testing.T, environ []string, args ...string) (code int, out, errOut string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
+	cmd.Env, cmd.Dir = append([]string{asProgram + "=1"}, environ...), t.TempDir()
+	cmd.Stdout, cmd.Stderr = &o, &e
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil {
+		require.True(t, errors.As(err, &exit), err)
+	}
+	return cmd.ProcessState.ExitCode(), o.String(), e.String()
+}
+
+func file(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "drakkar.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+// What was asked for is on stdout with exit code 0, what is wrong with the
+// command line on stderr with exit code 2.
+func TestCommandLine(t *testing.T) {
+	t.Parallel()
+
+	for _, args := range [][]string{{"help"}, {"-h"}, {"--help"}} {
+		code, out, errOut := drakkar(t, nil, args...)
+		require.Zero(t, code)
+		require.Equal(t, usage, out)
+		require.Empty(t, errOut)
+	}
+	for _, args := range [][]string{{"version"}, {"-version"}, {"--version"}} {
+		code, out, errOut := drakkar(t, nil, args...)
+		require.Zero(t, code)
+		require.Equal(t, 1, strings.Count(out, "\n"))
+		require.NotEmpty(t, strings.TrimSpace(out))
+		require.Empty(t, errOut)
+	}
+	for _, args := range [][]string{nil, {""}, {"nope"}, {"Config"}, {"--nope"}, {"confg", "check"}} {
+		code, out, errOut := drakkar(t, nil, args...)
+		require.Equal(t, 2, code, args)
+		require.Empty(t, out)
+		require.Equal(t, usage, errOut)
+	}
+}
+
+func TestConfigCheck(t *testing.T) {
+	t.Parallel()
+
+	good := file(t, "kafka: {source_topic: orders, consumer_group: g}\ndebug: {auth_token: hunter2}\n")
+	bad := file(t, "kafka:\n  source_topc: orders\nexecutor:\n  task_timeout: 120\n")
+	for _, tt := range []struct {
+		name    string
+		environ []string
+		args    []string
+		code    int
+		out     string
+		errOut  string
+	}{
+		{"Good", nil, []string{good}, 0, "topic=orders group=g", ""},
+		{"Variable", []string{"DRAKKAR_KAFKA__SOURCE_TOPIC=other"}, []string{good}, 0, "topic=other group=g", ""},
+		{"FileOfTheVariable", []string{"DRAKKAR_CONFIG=" + good}, nil, 0, "topic=orders", ""},
+		{"Printed", nil, []string{"--print", good}, 0, "source_topic: orders", ""},
+		{"Bad", nil, []string{bad}, 1, "", "kafka.source_topc: is not a setting, the nearest that is one is source_topic (" + bad + ":2)\n" +
+			`executor.task_timeout: "120" has no unit, write 120s for seconds (` + bad + ":4)\n"},
+		{"BadVariable", []string{"DRAKKAR_KAFKA_BROKERS=a"}, []string{good}, 1, "", "DRAKKAR_KAFKA_BROKERS: is not a setting, the nearest that is one is DRAKKAR_KAFKA__BROKERS"},
+		{"Missing", nil, []string{good + "x"}, 1, "", "reading the configuration: open "},
+		{"UnknownFlag", nil, []string{"--strict", good}, 2, "", "usage:"},
+		{"TwoFiles", nil, []string{good, bad}, 2, "", "more than one file is named"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			code, out, errOut := drakkar(t, tt.environ, append([]string{"config", "check"}, tt.args...)...)
+			require.Equal(t, tt.code, code, errOut)
+			require.Contains(t, out, tt.out)
+			require.Contains(t, errOut, tt.errOut)
+			require.Equal(t, tt.out == "", out == "")
+			require.Equal(t, tt.errOut == "", errOut == "")
+			require.NotContains(t, out+errOut, "hunter2")
+		})
+	}
+}
+
+func TestConfigReference(t *testing.T) {
+	t.Parallel()
+
+	code, out, errOut := drakkar(t, nil, "config", "reference")
+	require.Zero(t, code)
+	require.Equal(t, config.Reference(), out)
+	require.Empty(t, errOut)
+	code, _, errOut = drakkar(t, nil, "config", "refrence")
+	require.Equal(t, 2, code)
+	require.Contains(t, errOut, "config reference")
+}
+
+// The files that the repository shows to users are right.
+func TestShownFilesAreRight(t *testing.T) {
+	t.Parallel()
+
+	files, err := filepath.Glob("../../examples/*/*.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, path := range files {
+		path, err := filepath.Abs(path)
+		require.NoError(t, err)
+		code, out, errOut := drakkar(t, nil, "config", "check", path)
+		require.Zero(t, code, errOut)
+		require.Contains(t, out, "ok: [")
+		require.Empty(t, errOut, "nothing in them is out of date")
+	}
+}
