@@ -89,6 +89,12 @@ verify: ## Fails when generated files or go.mod are not current
 		|| { echo 'Generated files were not current: commit what make generate has written.' >&2; exit 1; }
 	go mod tidy -diff
 
+.PHONY: model
+model: toolchain ## Explores the protocol of a partition; ARGS holds its bounds, see ARGS=-help
+	@mkdir -p $(BIN)
+	@go test -c -o $(BIN)/model.test ./ingest
+	@$(BIN)/model.test -model -- $(ARGS)
+
 .PHONY: stats
 stats: ## Prints the sizes of files and functions, and fails when they are over the bars
 	go run ./integration/stats
@@ -96,6 +102,12 @@ stats: ## Prints the sizes of files and functions, and fails when they are over 
 .PHONY: demo
 demo: build ## Shows the whole product on real input; ARGS holds its flags, see ARGS=-help
 	bin/drakkar demo $(ARGS)
+
+.PHONY: chaos
+chaos: toolchain ## Kills parts of a real pipeline at random and proves that nothing is lost; ARGS holds its flags, see ARGS=-help
+	@mkdir -p $(BIN)
+	@go build -o $(BIN)/chaos ./integration/chaos/cmd
+	@$(BIN)/chaos $(ARGS)
 
 .PHONY: clean
 clean: ## Removes what was built; installed tools and services stay in .cache

@@ -42,6 +42,7 @@ type tool struct {
 	env   []string // added to the environment
 	name  string
 	args  []string
+	as    *syscall.Credential // nil is the user of this process
 }
 
 // run runs the tool, tells the home that it goes on, and puts the end of its
@@ -51,6 +52,9 @@ func (h Home) run(ctx context.Context, t tool) error {
 	cmd.Dir = t.dir
 	cmd.Env = append(os.Environ(), t.env...)
 	cmd.WaitDelay = installWait
+	if t.as != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: t.as}
+	}
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 
@@ -94,13 +98,35 @@ func missing(programs ...string) []string {
 	return out
 }
 
+// requirement are programs that a service needs.
+type requirement struct {
+	service  string
+	programs []string
+	packages []string // of Debian, which hold them
+	advice   string   // "install a JDK from version 17 on"
+}
+
+// ensure installs the packages when one of the programs is missing.
+func (h Home) ensure(ctx context.Context, r requirement) error {
+	absent := missing(r.programs...)
+	if len(absent) == 0 {
+		return nil
+	}
+	if err := h.aptInstall(ctx, r.packages...); err != nil {
+		return fmt.Errorf("%s needs %s, which is not in PATH: %s (%s): %w",
+			r.service, strings.Join(absent, " and "), r.advice, strings.Join(r.packages, ", "), err)
+	}
+	return nil
+}
+
 // aptInstall installs packages where that is possible: as root on Debian and
 // its kin.
 func (h Home) aptInstall(ctx context.Context, packages ...string) error {
 	if os.Geteuid() != 0 || len(missing("apt-get")) > 0 {
 		return errors.New("only root on Debian can install them from here")
 	}
-	env := []string{"DEBIAN_FRONTEND=noninteractive"}
+	// At run level 1 packages do not start what they install.
+	env := []string{"DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"}
 	if err := h.run(ctx, tool{doing: "updating the package lists", env: env, name: "apt-get", args: []string{"update", "-q"}}); err != nil {
 		return err
 	}

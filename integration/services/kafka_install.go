@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // KafkaVersion is the version of the broker.
@@ -36,11 +35,11 @@ func InstallKafka(ctx context.Context, h Home) (lib string, err error) {
 		_, statErr := os.Stat(complete)
 		switch {
 		case statErr == nil:
-			return h.ensure(ctx, []string{"java"}, []string{"openjdk-17-jre-headless"})
+			return h.ensure(ctx, jdk([]string{"java"}, []string{"openjdk-17-jre-headless"}))
 		case !errors.Is(statErr, os.ErrNotExist):
 			return fmt.Errorf("looking for Kafka's jars: %w", statErr)
 		}
-		if err := h.ensure(ctx, []string{"java", "mvn"}, []string{"openjdk-17-jdk-headless", "maven"}); err != nil {
+		if err := h.ensure(ctx, jdk([]string{"java", "mvn"}, []string{"openjdk-17-jdk-headless", "maven"})); err != nil {
 			return err
 		}
 		if err := h.resolveJars(ctx, dir); err != nil {
@@ -53,17 +52,11 @@ func InstallKafka(ctx context.Context, h Home) (lib string, err error) {
 	})
 }
 
-// ensure installs the packages when one of the programs is missing.
-func (h Home) ensure(ctx context.Context, programs, packages []string) error {
-	absent := missing(programs...)
-	if len(absent) == 0 {
-		return nil
+func jdk(programs, packages []string) requirement {
+	return requirement{
+		service: "kafka", programs: programs, packages: packages,
+		advice: "install a JDK from version 17 on and Maven",
 	}
-	if err := h.aptInstall(ctx, packages...); err != nil {
-		return fmt.Errorf("kafka needs %s, which is not in PATH: install a JDK from version 17 on and Maven (%s): %w",
-			strings.Join(absent, " and "), strings.Join(packages, ", "), err)
-	}
-	return nil
 }
 
 func (h Home) resolveJars(ctx context.Context, dir string) error {

@@ -34,6 +34,7 @@ type process struct {
 	logPath string
 	cmd     *exec.Cmd
 	exited  chan struct{} // closed when it has ended
+	ending  os.Signal     // asks for an orderly end; nil means SIGTERM
 }
 
 // start runs a program, with its output appended to logPath.
@@ -42,7 +43,8 @@ func start(name, logPath, binary string, args ...string) (*process, error) {
 	return startCommand(name, logPath, exec.Command(binary, args...))
 }
 
-// startCommand runs cmd, with its output appended to logPath.
+// startCommand runs cmd, with its output appended to logPath. Of attributes it
+// keeps the credential.
 func startCommand(name, logPath string, cmd *exec.Cmd) (*process, error) {
 	log, err := os.OpenFile(logPath, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -52,7 +54,11 @@ func startCommand(name, logPath string, cmd *exec.Cmd) (*process, error) {
 
 	p := &process{name: name, logPath: logPath, cmd: cmd, exited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.SysProcAttr = attributes()
+	attr := attributes()
+	if cmd.SysProcAttr != nil {
+		attr.Credential = cmd.SysProcAttr.Credential
+	}
+	p.cmd.SysProcAttr = attr
 	started := make(chan error, 1)
 	go p.run(started)
 	if err := <-started; err != nil {
@@ -103,10 +109,14 @@ func (p *process) failed(doing string, err error) error {
 	return fmt.Errorf("%s %s: %w; %s ends with:\n%s", doing, p.name, err, p.logPath, tail(p.logPath, logLines))
 }
 
-// stop ends the program with SIGTERM, and with SIGKILL when that takes too
-// long. One that has ended already is fine.
+// stop ends the program with SIGTERM, or the signal that it wants instead, and
+// with SIGKILL when that takes too long. One that has ended already is fine.
 func (p *process) stop() error {
-	if err := p.signal(syscall.SIGTERM); err != nil {
+	ending := p.ending
+	if ending == nil {
+		ending = syscall.SIGTERM
+	}
+	if err := p.signal(ending); err != nil {
 		return err
 	}
 	timeout := time.NewTimer(stopTimeout)

@@ -46,7 +46,7 @@ func TestTemporal_SurvivesKill(t *testing.T) {
 	t.Parallel()
 
 	servicestest.Temporal(t)
-	s, err := services.StartTemporal(t.Context(), services.TemporalConfig{Home: home(t), Dir: t.TempDir(), Namespace: "mine", Persistent: true})
+	s, err := services.StartTemporal(t.Context(), services.TemporalConfig{Home: home(t), Dir: t.TempDir(), Namespace: "mine"})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Stop()) })
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -15,12 +16,21 @@ import (
 // Names of services, as Up and the command take them.
 const (
 	NameKafka    = "kafka"
+	NameMongo    = "mongo"
+	NamePostgres = "postgres"
+	NameRedis    = "redis"
 	NameTemporal = "temporal"
 )
+
+// every is all services.
+var every = []string{NameKafka, NameMongo, NamePostgres, NameRedis, NameTemporal}
 
 // Variables through which tests learn of services that were started for them.
 const (
 	EnvKafka             = "DRAKKARTEST_KAFKA"
+	EnvMongo             = "DRAKKARTEST_MONGO"    // a URL
+	EnvPostgres          = "DRAKKARTEST_POSTGRES" // a URL, with a login
+	EnvRedis             = "DRAKKARTEST_REDIS"    // a URL
 	EnvTemporal          = "DRAKKARTEST_TEMPORAL"
 	EnvTemporalNamespace = "DRAKKARTEST_TEMPORAL_NAMESPACE"
 )
@@ -30,16 +40,21 @@ const commandWait = time.Minute
 
 // Ports are where services listen; 0 takes a free one.
 type Ports struct {
-	Kafka, Temporal int
+	Kafka, Mongo, Postgres, Redis, Temporal int
 	// TemporalUI serves Temporal's web UI; 0 leaves it out.
 	TemporalUI int
 }
 
 // Group is some services that run together.
 type Group struct {
-	Kafka    *Kafka    // nil when it was not asked for
-	Temporal *Temporal // nil when it was not asked for
-	dir      string
+	// Each is nil when it was not asked for.
+	Kafka    *Kafka
+	Mongo    *Mongo
+	Postgres *Postgres
+	Redis    *Redis
+	Temporal *Temporal
+
+	dir string
 }
 
 // Install installs services without starting them.
@@ -49,6 +64,12 @@ func Install(ctx context.Context, h Home, names []string) error {
 		switch name {
 		case NameKafka:
 			_, err = InstallKafka(ctx, h)
+		case NameMongo:
+			_, err = InstallFerretDB(ctx, h)
+		case NamePostgres:
+			_, err = InstallPostgres(ctx, h)
+		case NameRedis:
+			err = InstallRedis(ctx, h)
 		case NameTemporal:
 			_, err = InstallTemporal(ctx, h)
 		default:
@@ -85,11 +106,20 @@ func Up(ctx context.Context, h Home, ports Ports, names []string) (*Group, error
 
 func (g *Group) start(ctx context.Context, h Home, ports Ports, name string) (err error) {
 	dir := filepath.Join(g.dir, name)
-	if name == NameKafka {
+	switch name {
+	case NameKafka:
 		g.Kafka, err = StartKafka(ctx, KafkaConfig{Home: h, Dir: dir, Port: ports.Kafka})
-		return err
+	case NameMongo:
+		g.Mongo, err = StartMongo(ctx, MongoConfig{Home: h, Dir: dir, Port: ports.Mongo})
+	case NamePostgres:
+		g.Postgres, err = StartPostgres(ctx, PostgresConfig{Home: h, Dir: dir, Port: ports.Postgres})
+	case NameRedis:
+		g.Redis, err = StartRedis(ctx, RedisConfig{Home: h, Dir: dir, Port: ports.Redis})
+	case NameTemporal:
+		g.Temporal, err = StartTemporal(ctx, TemporalConfig{Home: h, Dir: dir, Port: ports.Temporal, UIPort: ports.TemporalUI})
+	default:
+		err = unknown(name)
 	}
-	g.Temporal, err = StartTemporal(ctx, TemporalConfig{Home: h, Dir: dir, Port: ports.Temporal, UIPort: ports.TemporalUI})
 	return err
 }
 
@@ -99,32 +129,69 @@ func (g *Group) Environment() []string {
 	if g.Kafka != nil {
 		env = append(env, EnvKafka+"="+g.Kafka.Addr())
 	}
+	if g.Mongo != nil {
+		env = append(env, EnvMongo+"="+g.Mongo.URL())
+	}
+	if g.Postgres != nil {
+		env = append(env, EnvPostgres+"="+g.Postgres.URL())
+	}
+	if g.Redis != nil {
+		env = append(env, EnvRedis+"="+g.Redis.URL())
+	}
 	if g.Temporal != nil {
 		env = append(env, EnvTemporal+"="+g.Temporal.Addr(), EnvTemporalNamespace+"="+g.Temporal.Namespace())
 	}
 	return env
 }
 
+// running is what all services have in common.
+type running interface {
+	Addr() string
+	Log() string
+	Alive() error
+	Stop() error
+}
+
+// services are those of the group by their names.
+func (g *Group) services() map[string]running {
+	all := map[string]running{}
+	if g.Kafka != nil {
+		all[NameKafka] = g.Kafka
+	}
+	if g.Mongo != nil {
+		all[NameMongo] = g.Mongo
+	}
+	if g.Postgres != nil {
+		all[NamePostgres] = g.Postgres
+	}
+	if g.Redis != nil {
+		all[NameRedis] = g.Redis
+	}
+	if g.Temporal != nil {
+		all[NameTemporal] = g.Temporal
+	}
+	return all
+}
+
 // Alive returns an error for each service that has ended.
 func (g *Group) Alive() error {
 	var errs []error
-	if g.Kafka != nil {
-		errs = append(errs, g.Kafka.Alive())
-	}
-	if g.Temporal != nil {
-		errs = append(errs, g.Temporal.Alive())
+	for _, s := range g.services() {
+		errs = append(errs, s.Alive())
 	}
 	return errors.Join(errs...)
 }
 
-// Down stops all services and removes their data.
+// Down stops all services, all at the same time, and removes their data.
 func (g *Group) Down() error {
 	var errs []error
-	if g.Temporal != nil {
-		errs = append(errs, g.Temporal.Stop())
+	stopped := make(chan error)
+	all := g.services()
+	for _, s := range all {
+		go func() { stopped <- s.Stop() }()
 	}
-	if g.Kafka != nil {
-		errs = append(errs, g.Kafka.Stop())
+	for range all {
+		errs = append(errs, <-stopped)
 	}
 	if err := os.RemoveAll(g.dir); err != nil {
 		errs = append(errs, fmt.Errorf("removing the data of services: %w", err))
@@ -157,5 +224,5 @@ func Run(ctx context.Context, h Home, names, command []string) (err error) {
 }
 
 func unknown(name string) error {
-	return fmt.Errorf("there is no service %q: use %s, %s or all", name, NameKafka, NameTemporal)
+	return fmt.Errorf("there is no service %q: use %s or all", name, strings.Join(every, ", "))
 }

@@ -1,6 +1,7 @@
 // Package services installs and runs the real services that tests, the demo
-// and developers need: one Apache Kafka broker and one Temporal development
-// server. It needs no containers.
+// and developers need: an Apache Kafka broker, a Temporal development server,
+// PostgreSQL, Redis, and FerretDB, which speaks MongoDB's protocol. It needs no
+// containers.
 //
 // Everything is installed once below a cache directory, see [NewHome], and
 // later runs start from there within seconds. A service belongs to the process

@@ -46,8 +46,10 @@ func TestExpand(t *testing.T) {
 
 	both := []string{NameKafka, NameTemporal}
 	require.Equal(t, both, expand(nil))
-	require.Equal(t, both, expand([]string{"all"}))
 	require.Equal(t, both, expand([]string{NameTemporal, NameKafka, NameTemporal}))
+	require.Equal(t, both, expand([]string{"temporal,kafka", NameKafka}))
+	require.Equal(t, every, expand([]string{"all"}))
+	require.Equal(t, every, expand([]string{"redis,all"}))
 	require.Equal(t, []string{NameKafka}, expand([]string{NameKafka}))
 }
 

@@ -44,10 +44,6 @@ type TemporalConfig struct {
 	// UIPort serves Temporal's web UI; 0 leaves it out.
 	UIPort int
 
-	// Persistent keeps the database in a file, so that workflows survive
-	// Restart. Otherwise it is in memory, which is faster.
-	Persistent bool
-
 	// Namespace is made. Defaults to TemporalNamespaceDefault.
 	Namespace string
 
@@ -136,8 +132,7 @@ func (t *Temporal) Kill() error { return t.kill() }
 func (t *Temporal) Alive() error { return t.alive() }
 
 // Restart starts the server again after Stop or Kill, at the same address, and
-// returns once the namespace can be used. Without Persistent it has forgotten
-// all workflows.
+// returns once the namespace can be used.
 func (t *Temporal) Restart(ctx context.Context) error { return t.launch(ctx) }
 
 // launch starts the server and waits for it.
@@ -157,17 +152,16 @@ func (t *Temporal) args() []string {
 	args := []string{
 		"server", "start-dev", "--ip", "127.0.0.1", "--port", strconv.Itoa(t.port),
 		"--namespace", t.cfg.Namespace, "--log-level", "warn",
+		// A database in memory is gone with its last connection, and a request
+		// that times out on a busy machine closes one. What a killed process
+		// has written to a file is safe without any sync.
+		"--db-filename", filepath.Join(t.cfg.Dir, "temporal.db"),
+		"--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=0",
 	}
 	if t.cfg.UIPort == 0 {
 		args = append(args, "--headless")
 	} else {
 		args = append(args, "--ui-port", strconv.Itoa(t.cfg.UIPort))
-	}
-	if t.cfg.Persistent {
-		// What a killed process has written is safe without a sync for each
-		// transaction; only a power failure could lose it.
-		args = append(args, "--db-filename", filepath.Join(t.cfg.Dir, "temporal.db"),
-			"--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=1")
 	}
 	values := maps.Clone(dynamicConfig)
 	maps.Copy(values, t.cfg.DynamicConfig)

@@ -4,8 +4,9 @@
 //	services up SERVICE...                 runs them until it is interrupted
 //	services run SERVICE... -- COMMAND...  runs a command with their addresses
 //
-// A SERVICE is kafka, temporal or all. Flags of up: -kafka-port,
-// -temporal-port, -temporal-ui-port.
+// A SERVICE is kafka, mongo, postgres, redis, temporal or all; several may be
+// joined by commas. None means kafka and temporal. Flags of up: -kafka-port,
+// -mongo-port, -postgres-port, -redis-port, -temporal-port, -temporal-ui-port.
 package main
 
 import (

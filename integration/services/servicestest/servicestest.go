@@ -35,3 +35,34 @@ func Temporal(tb testing.TB) (addr, namespace string) {
 	}
 	return addr, namespace
 }
+
+// Redis returns the URL of the server that was started for the tests. Without
+// one the test is skipped; the make targets always start one.
+func Redis(tb testing.TB) (url string) {
+	tb.Helper()
+	return started(tb, services.EnvRedis)
+}
+
+// Postgres returns the URL of the server that was started for the tests, with
+// a login. Without one the test is skipped; the make targets always start one.
+func Postgres(tb testing.TB) (url string) {
+	tb.Helper()
+	return started(tb, services.EnvPostgres)
+}
+
+// Mongo returns the URL of the server that was started for the tests. Without
+// one the test is skipped; the make targets always start one.
+func Mongo(tb testing.TB) (url string) {
+	tb.Helper()
+	return started(tb, services.EnvMongo)
+}
+
+func started(tb testing.TB, variable string) string {
+	tb.Helper()
+
+	value := os.Getenv(variable)
+	if value == "" {
+		tb.Skip(how)
+	}
+	return value
+}
