@@ -59,8 +59,11 @@ func (h *Handler) OnTaskComplete(_ context.Context, r drakkar.Result) (drakkar.C
 	}, nil
 }
 
-// OnMessageComplete writes a line about the request.
+// OnMessageComplete writes a line about the request, if it asked for anything.
 func (h *Handler) OnMessageComplete(_ context.Context, g drakkar.MessageGroup[Request]) (drakkar.CollectResult, error) {
+	if len(g.Tasks) == 0 {
+		return drakkar.CollectResult{}, nil
+	}
 	s := Summary{RequestID: g.Message.Payload.RequestID, Patterns: g.Succeeded(), Seconds: g.Duration().Seconds()}
 	for _, r := range g.Results {
 		s.Matches += bytes.Count(r.Stdout, []byte("\n"))
