@@ -109,7 +109,7 @@ func (p *process) ended(t *testing.T) int {
 	err := p.cmd.Wait()
 	var exit *exec.ExitError
 	if err != nil {
-		require.True(t, errors.As(err, &exit), err)
+		require.ErrorAs(t, err, &exit)
 	}
 	return p.cmd.ProcessState.ExitCode()
 }

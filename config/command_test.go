@@ -2,7 +2,6 @@ package config
 
 import (
 	"bytes"
-	"errors"
 	"strings"
 	"testing"
 
@@ -114,7 +113,7 @@ func TestValidateNamesKeysWithoutAFile(t *testing.T) {
 			test.change(cfg)
 			err := cfg.Validate()
 			var problems Problems
-			require.True(t, errors.As(err, &problems))
+			require.ErrorAs(t, err, &problems)
 			require.Zero(t, problems[0].Line)
 			require.Contains(t, strings.Split(err.Error(), "\n"), test.want)
 		})

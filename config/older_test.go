@@ -54,7 +54,7 @@ func TestEveryRetiredSetting(t *testing.T) {
 	for key, advice := range retired {
 		keys := strings.Split(key, ".")
 		for _, value := range []any{"x", 1, nil, []any{1}, tree{"a": "b"}} {
-			file := any(value)
+			file := value
 			for _, k := range slices.Backward(keys) {
 				file = tree{k: file}
 			}

@@ -18,12 +18,12 @@ import (
 // anyText is a text with all that could upset a file, a line or ${}.
 var anyText = rapid.OneOf(
 	rapid.StringMatching(`[a-z][a-z0-9_.:/-]{0,20}`),
-	rapid.StringOf(rapid.SampledFrom([]rune("aé日 \t\n#:-'\"\\*&!%@{}[]$,|>?=~"))),
+	rapid.StringOf(rapid.SampledFrom([]rune("aé\u65e5 \t\n#:-'\"\\*&!%@{}[]$,|>?=~"))),
 	rapid.SampledFrom([]string{"", "~", "null", "true", "007", "1e3", "-", "${A}", "$${A}", "<<", "2026-01-01", "0x1F", "yes", " x "}),
 )
 
 // anyName is a name that a sink can have.
-var anyName = rapid.StringOfN(rapid.SampledFrom([]rune("aAzZ09é日-_.~ :#'&*{}$")), 1, 12, -1)
+var anyName = rapid.StringOfN(rapid.SampledFrom([]rune("aAzZ09é\u65e5-_.~ :#'&*{}$")), 1, 12, -1)
 
 // anyValue is a value that the ranges of a setting allow.
 func anyValue(t *rapid.T, l leaf) any {

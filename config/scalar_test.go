@@ -108,7 +108,7 @@ func TestWholeNumbers(t *testing.T) {
 		require.Equal(t, want, mustParse(t, "executor: {window_size: "+text+"}").Executor.WindowSize, text)
 	}
 	for _, text := range []string{
-		"1.0", "1e3", "0x10", "0o17", "0b1", "1 000", "1,000", "٣", "true", "_", "''", "'1 '", "--1", "9223372036854775808", "1k", "null null", ".inf",
+		"1.0", "1e3", "0x10", "0o17", "0b1", "1 000", "1,000", "٣", "true", "_", "''", "'1 '", "--1", "9223372036854775808", "1k", "null false", ".inf",
 	} {
 		lines := problemsOf(t, "executor: {window_size: "+strings.ReplaceAll(text, "1,000", "'1,000'")+"}")
 		require.Equal(t, []string{"executor.window_size: " + quote(strings.Trim(text, "'")) + " is not a whole number (f.yaml:1)"}, lines)

@@ -86,8 +86,8 @@ func TestNoSecretOfAnySettingIsShown(t *testing.T) {
 // its secrets.
 func everything(t *testing.T, cfg *Config) any {
 	t.Helper()
-	type bare Config // has no methods
-	data, err := json.Marshal((*bare)(cfg))
+	type bare Config                        // has no methods
+	data, err := json.Marshal((*bare)(cfg)) //nolint:musttag // only the values are looked at
 	require.NoError(t, err)
 	return string(data)
 }
@@ -105,7 +105,7 @@ func TestNoSecretOfAMisspeltSettingIsShown(t *testing.T) {
 			for _, name := range []string{l.field.name, l.field.name + "x"} {
 				_, _, err := Parse([]byte(written(t, l.with(name, value))), "f.yaml", nil)
 				if err != nil {
-					for _, line := range strings.Split(err.Error(), "\n") {
+					for line := range strings.SplitSeq(err.Error(), "\n") {
 						// Keys are shown, so that they can be found; values never.
 						line = strings.ReplaceAll(line, "."+secretText+":", "")
 						line = strings.ReplaceAll(line, "."+secretText+".", "")

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
 	"strconv"
 	"strings"
@@ -98,9 +99,7 @@ func (l leaf) around() (file, section tree) {
 	if strings.HasPrefix(path, "handler.exec.") {
 		file["executor"] = tree{"binary_path": "rg"}
 	}
-	for name, value := range companions[l.field.name] {
-		section[name] = value
-	}
+	maps.Copy(section, companions[l.field.name])
 	return file, section
 }
 

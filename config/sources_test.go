@@ -27,7 +27,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 			file := l.with(l.field.name, value)
 			want := mustParse(t, written(t, file))
 			if unset, _, err := Parse([]byte(written(t, l.without())), "", nil); err == nil {
-				require.NotEqual(t, unset, want, "the sample changes nothing")
+				require.NotEqual(t, want, unset, "the sample changes nothing")
 			}
 			require.Equal(t, want, mustParse(t, "", asVariables(t, file)...), "JSON of the section")
 			variable, ok := l.variable(l.field.name)

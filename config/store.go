@@ -30,7 +30,7 @@ func (w Windows) S3() (s S3Store, ok bool, err error) {
 	u, err := url.Parse(w.Store)
 	switch {
 	case err != nil:
-		return S3Store{}, true, errors.New("is not an address that can be read, want s3://bucket/prefix?region=...")
+		return S3Store{}, true, errors.New("is not an address that can be read, want s3://bucket/prefix?region=name")
 	case u.Scheme != "s3":
 		return S3Store{}, true, fmt.Errorf("begins with %s://, want a directory or s3://bucket/prefix", u.Scheme)
 	case u.User != nil:
@@ -41,7 +41,7 @@ func (w Windows) S3() (s S3Store, ok bool, err error) {
 	s = S3Store{Bucket: u.Host, Prefix: strings.Trim(u.Path, "/"), PathStyle: true}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return S3Store{}, true, errors.New("has options that cannot be read, want ?region=...&endpoint=...")
+		return S3Store{}, true, errors.New("has options that cannot be read, want ?region=name&endpoint=address")
 	}
 	for name, values := range query {
 		if err := s.option(name, values[len(values)-1]); err != nil {

@@ -161,7 +161,7 @@ func TestKeysTwice(t *testing.T) {
 func TestNamesOfSinks(t *testing.T) {
 	t.Parallel()
 
-	for _, name := range []string{"a", "A", "a.b", "a b", "-", "__", "é", "日本", "a/b", "a:b", "%41", "~", "0", "true", "a..b", ".!"} {
+	for _, name := range []string{"a", "A", "a.b", "a b", "-", "__", "é", "\u65e5\u672c", "a/b", "a:b", "%41", "~", "0", "true", "a..b", ".!"} {
 		cfg := mustParse(t, "sinks: {redis: {"+quote(name)+": {key_prefix: x}, other: {}}}")
 		require.Equal(t, "x", cfg.Sinks.Redis[name].KeyPrefix, name)
 		require.Empty(t, cfg.Sinks.Redis["other"].KeyPrefix)

@@ -165,7 +165,8 @@ func TestRun_OnError(t *testing.T) {
 			}
 			require.Equal(t, tt.actions, actions)
 			g := rep.Groups[0]
-			require.Equal(t, tt.groups, [4]int{g.Total(), g.Succeeded(), g.Failed(), g.Replaced()})
+			counted := [4]int{g.Total(), g.Succeeded(), g.Failed(), g.Replaced()}
+			require.Equal(t, tt.groups, counted)
 			require.Len(t, rep.DeadLetters, tt.letters)
 			require.Len(t, rep.MessageOutputs.Kafka, 1)
 		})

@@ -19,7 +19,7 @@ import (
 // terminal would do something with.
 var hostile = []string{
 	"", " ", "a b", "a\tb", "a\nb", "\n", "'", `"`, `\`, `\\`, "`id`", "$(id)", "$HOME", "${HOME}", "; ls", "| ls", "&& ls", "> /tmp/x", "*", "~", "#",
-	"-rf", "--version", "--", "-", "@file", "%s%n", "{{.Key}}", "{{", "}}", "<no value>", "null", "\x01\x1b[31m", "é", "日本語", "🙂", "\u202eabc",
+	"-rf", "--version", "--", "-", "@file", "%s%n", "{{.Key}}", "{{", "}}", "<no value>", "null", "\x01\x1b[31m", "é", "\u65e5\u672c\u8a9e", "🙂", "\u202eabc",
 	"\u2028", "../../etc/passwd", "a=b", "=", "\r\n", strings.Repeat("x", 100_000),
 }
 
@@ -149,7 +149,7 @@ func TestOddJSON(t *testing.T) {
 	cfg := shell("", func(c *config.ExecHandler) { c.Args = []string{"{{json .Value}}"} })
 	for value, want := range map[string]string{
 		`{"a":1,"a":2}`:             `{"a":2}`,
-		" \n\t{}\r\n":               `{}`,
+		"\x20\n\t{}\r\n":            `{}`,
 		`"\u00e9\ud83d\ude42"`:      `"é🙂"`,
 		`"\ud800"`:                  `"` + string(utf8.RuneError) + `"`,
 		`[]`:                        `[]`,

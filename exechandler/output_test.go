@@ -40,7 +40,7 @@ func TestLines(t *testing.T) {
 		"a\n\n\nb\n":       {"a", "b"},
 		"a\rb\n":           {"a\rb"}, // a progress bar is one line
 		"a\r\r\n":          {"a\r"},
-		" \n":              {" "},
+		"\x20\n":           {" "},
 		"\x00\n\xff\xfe\n": {"\x00", "\xff\xfe"},
 		"a\u2028b\n":       {"a\u2028b"},
 		"\ufeffa\n":        {"\ufeffa"},
@@ -82,7 +82,7 @@ func TestJSONValuesComeOutAsTheyWentIn(t *testing.T) {
 			stdout.WriteString(indent)
 		}
 		got := texts(t, "json", stdout.String())
-		require.Equal(t, len(want), len(got))
+		require.Len(t, got, len(want))
 		for i := range want {
 			require.JSONEq(t, want[i], got[i])
 			require.NotContains(t, got[i], "\n")
@@ -252,7 +252,10 @@ func TestTheExample(t *testing.T) {
 	)
 	var lines []string
 	for _, v := range values(rep) {
-		var line struct{ File, Line string }
+		var line struct {
+			File string `json:"file"`
+			Line string `json:"line"`
+		}
 		require.NoError(t, json.Unmarshal([]byte(v), &line), v)
 		require.Equal(t, file, line.File)
 		lines = append(lines, line.Line)

@@ -198,7 +198,7 @@ func TestExcerpt(t *testing.T) {
 
 	for stderr, want := range map[string]string{
 		"":                                       "",
-		" \n a \n\n":                             "a",
+		"\x20\n a \n\n":                          "a",
 		"a\nb":                                   "a\nb",
 		"\xff":                                   "\uFFFD",
 		strings.Repeat("x", stderrExcerpt):       strings.Repeat("x", stderrExcerpt),
@@ -206,7 +206,7 @@ func TestExcerpt(t *testing.T) {
 	} {
 		require.Equal(t, want, excerpt([]byte(stderr)), "%.20q", stderr)
 	}
-	long := excerpt([]byte(strings.Repeat("日", stderrExcerpt)))
+	long := excerpt([]byte(strings.Repeat("\u65e5", stderrExcerpt)))
 	require.True(t, strings.HasPrefix(long, "…"))
 	require.LessOrEqual(t, len(long), stderrExcerpt+len("…")+2*len("\uFFFD"))
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,7 +33,7 @@ func drakkar(t *testing.T, environ []string, args ...string) (code int, out, err
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil {
-		require.True(t, errors.As(err, &exit), err)
+		require.ErrorAs(t, err, &exit)
 	}
 	return cmd.ProcessState.ExitCode(), o.String(), e.String()
 }
@@ -116,7 +115,7 @@ func TestConfigReference(t *testing.T) {
 	require.Zero(t, code)
 	require.Equal(t, config.Reference(), out)
 	require.Empty(t, errOut)
-	code, _, errOut = drakkar(t, nil, "config", "refrence")
+	code, _, errOut = drakkar(t, nil, "config", "references")
 	require.Equal(t, 2, code)
 	require.Contains(t, errOut, "config reference")
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"os/exec"
 	"testing"
@@ -30,7 +29,7 @@ func program(t *testing.T, args ...string) (code int, out, errOut string) {
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil {
-		require.True(t, errors.As(err, &exit), err)
+		require.ErrorAs(t, err, &exit)
 	}
 	return cmd.ProcessState.ExitCode(), o.String(), e.String()
 }

@@ -137,7 +137,7 @@ func (p *Postgres) initialize(ctx context.Context, h Home) error {
 	if err := os.WriteFile(password, []byte(PostgresPassword), 0o600); err != nil {
 		return fmt.Errorf("writing PostgreSQL's password: %w", err)
 	}
-	defer os.Remove(password)
+	defer func() { _ = os.Remove(password) }()
 	if p.user != nil {
 		if err := handOver(p.user, p.data(), password); err != nil {
 			return err

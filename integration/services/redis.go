@@ -75,7 +75,7 @@ func pingRedis(ctx context.Context, addr string) error {
 	if err != nil {
 		return fmt.Errorf("connecting to Redis: %w", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		deadline = time.Now().Add(probeTimeout)
