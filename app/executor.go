@@ -158,6 +158,9 @@ func (a *App) startWorkers(c client.Client, w *workers) error {
 		DefaultHeartbeatThrottleInterval: throttle,
 		OnFatalError:                     a.fail,
 	}
+	if options.DeploymentOptions, err = versioning(a.cfg); err != nil {
+		return err
+	}
 	execute, short := options, options
 	execute.Tuner, execute.DisableWorkflowWorker = tuner, true
 	execute.MaxConcurrentActivityTaskPollers = maxPolling
@@ -179,6 +182,7 @@ func (a *App) startWorkers(c client.Client, w *workers) error {
 		return fmt.Errorf("starting to poll Temporal for batches: %w", err)
 	}
 	a.ends.push("the subprocess pool", func(ctx context.Context) error { return a.drain(ctx, batches, w.pool) })
+	a.startPromotion(c, options.DeploymentOptions)
 	return nil
 }
 

@@ -25,6 +25,7 @@ func (a *App) temporal(ctx context.Context, worker string) (client.Client, error
 	}
 	opts.Identity = worker
 	opts.Logger = logging.Temporal(a.log)
+	opts.MetricsHandler = newSDKMetrics(a.rec)
 	c, err := client.NewLazyClient(opts)
 	if err != nil {
 		return nil, fmt.Errorf("making the client of temporal.address %s: %w", a.cfg.Temporal.Address, err)

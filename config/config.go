@@ -178,6 +178,23 @@ type Temporal struct {
 	// that is not there is rebuilt from its history, which costs time and no
 	// work.
 	StickyCacheSize int `yaml:"sticky_cache_size" default:"256" range:"0..100000"`
+
+	// How executors of several builds share the windows, by Temporal's worker
+	// versioning. off knows no builds: any executor takes any window. With the
+	// others, new windows go to the build that is current; an open window stays
+	// with the build that began it (pinned; keep executors of that build until
+	// none is left), or goes on in the current build (auto_upgrade). All
+	// executors of a pipeline must have the same value.
+	Versioning string `yaml:"versioning" default:"off" range:"off|pinned|auto_upgrade"`
+
+	// Name of this build. When empty, the revision the program was built from,
+	// or a sum of the program's file when the build does not tell it.
+	BuildID string `yaml:"build_id"`
+
+	// Who makes a build current. auto: the first executor of a build that never
+	// was current. manual: an operator, with Temporal's command line tool or
+	// pages; a build that was current before is always left to the operator.
+	Promote string `yaml:"promote" default:"auto" range:"auto|manual"`
 }
 
 // Ingest rules how messages become windows.

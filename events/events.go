@@ -142,6 +142,15 @@ type WindowDeadLettered struct {
 	Reason   string
 }
 
+// WorkflowTaskFailed: a step of a workflow could not be made, and Temporal tries
+// it again: the code is not the one that the history was made with
+// (NonDeterminismError), or has panicked (WorkflowError). The workflow stands
+// still meanwhile, others go on. Which one it is says the log of Temporal's SDK.
+type WorkflowTaskFailed struct {
+	Workflow string // the workflow's type
+	Reason   string
+}
+
 // WindowOverdue: a window is open for longer than windows.max_age. It is an
 // alarm, recorded once by each process that follows it.
 type WindowOverdue struct {

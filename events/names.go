@@ -28,6 +28,9 @@ func (WindowReread) EventName() string { return "window_reread" }
 func (WindowDeadLettered) EventName() string { return "window_dead_lettered" }
 
 // EventName implements Event.
+func (WorkflowTaskFailed) EventName() string { return "workflow_task_failed" }
+
+// EventName implements Event.
 func (WindowOverdue) EventName() string { return "window_overdue" }
 
 // EventName implements Event.

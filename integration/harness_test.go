@@ -21,6 +21,7 @@ import (
 	"github.com/drakkar-go/drakkar/app"
 	"github.com/drakkar-go/drakkar/config"
 	"github.com/drakkar-go/drakkar/dlq"
+	"github.com/drakkar-go/drakkar/events"
 	"github.com/drakkar-go/drakkar/integration/services/servicestest"
 )
 
@@ -35,6 +36,7 @@ type harness struct {
 	kafka    string
 	producer *kafka.Producer
 	admin    *kafka.AdminClient
+	events   events.Recorder // of processes that are started from now on
 	parts    int
 	results  string
 }
@@ -89,7 +91,7 @@ func (h *harness) start(t *testing.T, role app.Role, p *drakkar.Pipeline, name s
 
 	require.NoError(t, h.cfg.Validate())
 	a, err := app.New(app.Options{
-		Config: h.cfg, Role: role, Pipeline: p, Worker: name,
+		Config: h.cfg, Role: role, Pipeline: p, Worker: name, Events: h.events,
 		Log: zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)).Named(name),
 	})
 	require.NoError(t, err)

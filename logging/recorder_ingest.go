@@ -85,6 +85,9 @@ func (r *recorder) window(e events.Event) bool {
 	case events.WindowDeadLettered:
 		r.line(zap.ErrorLevel, categoryPartition, "what is left of a window goes to the dead letter queue", e,
 			at(e.At, zap.String("workflow", e.Workflow), zap.Int64("last", e.Last), zap.String("reason", e.Reason))...)
+	case events.WorkflowTaskFailed:
+		r.line(zap.ErrorLevel, categoryPartition, "a step of a workflow could not be made and is tried again", e,
+			zap.String("workflow_type", e.Workflow), zap.String("reason", e.Reason))
 	case events.WindowOverdue:
 		r.line(zap.ErrorLevel, categoryPartition, "window is open for longer than windows.max_age", e,
 			at(e.At, zap.String("workflow", e.Workflow), zap.Int64("last", e.Last), zap.Duration("age", e.Age))...)

@@ -91,6 +91,7 @@ var lines = []struct {
 	{"WindowComplete", events.WindowComplete{At: at3, Workflow: "wf"}, "debug", "handler", map[string]any{"labels.workflow": "wf"}},
 	{"WindowFinished", events.WindowFinished{At: at3, Delivered: 9}, "debug", "partition", map[string]any{"labels.delivered": 9.0}},
 	{"WindowDeadLettered", events.WindowDeadLettered{At: at3, Reason: "run too often"}, "error", "partition", map[string]any{"labels.reason": "run too often"}},
+	{"WorkflowTaskFailed", events.WorkflowTaskFailed{Workflow: "w", Reason: "r"}, "error", "partition", map[string]any{"labels.workflow_type": "w", "labels.reason": "r"}},
 	{"WindowOverdue", events.WindowOverdue{At: at3, Workflow: "wf", Age: time.Hour}, "error", "partition", map[string]any{"labels.workflow": "wf", "labels.age": 3600.0}},
 	{"WindowReread", events.WindowReread{At: at3, Messages: 7}, "warn", "partition", map[string]any{"labels.messages": 7.0, "labels.gone": 0.0}},
 	{"WindowRereadGone", events.WindowReread{At: at3, Gone: 3}, "error", "partition", map[string]any{"labels.gone": 3.0}},

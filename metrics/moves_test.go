@@ -182,6 +182,7 @@ var moves = []struct {
 	}},
 	{"WindowDeadLettered", events.WindowDeadLettered{At: at3}, []string{"drakkar_windows_dead_lettered_total 1"}},
 	{"WindowOverdue", events.WindowOverdue{At: at3, Age: time.Hour}, []string{"drakkar_windows_overdue_total 1"}},
+	{"WorkflowTaskFailed", events.WorkflowTaskFailed{Workflow: "w", Reason: "r"}, []string{`drakkar_workflow_task_failures_total{reason="r",workflow="w"} 1`}},
 	{"WindowReread", events.WindowReread{At: at3, Messages: 7, Gone: 3}, []string{
 		"drakkar_window_messages_gone_total 3",
 		"drakkar_windows_reread_total 1",

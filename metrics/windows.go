@@ -17,6 +17,7 @@ type windowMetrics struct {
 	gone     prometheus.Counter
 	dead     prometheus.Counter
 	overdue  prometheus.Counter
+	stuck    *prometheus.CounterVec
 	old      prometheus.Counter
 	duration prometheus.Histogram
 	batch    prometheus.Histogram
@@ -43,6 +44,8 @@ func newWindowMetrics(b *builder) windowMetrics {
 			"Windows whose rest went to the dead letter queue: they were run again too often or got too old."),
 		overdue: b.counter("windows_overdue_total",
 			"Windows that are open for longer than windows.max_age."),
+		stuck: b.counterVec("workflow_task_failures_total",
+			"Steps of workflows that could not be made and are tried again: other code than the history was made with, or a panic.", "workflow", "reason"),
 		old: b.counter("old_windows_cancelled_total",
 			"Windows of former epochs that were ended because of reset.cancel_old."),
 		duration: b.histogram("window_duration_seconds",
@@ -74,6 +77,8 @@ func (m *windowMetrics) record(e events.Event) {
 		m.dead.Inc()
 	case events.OldWindowsCancelled:
 		m.old.Add(float64(e.Windows))
+	case events.WorkflowTaskFailed:
+		m.stuck.WithLabelValues(e.Workflow, e.Reason).Inc()
 	case events.WindowOverdue:
 		m.overdue.Inc()
 	}
