@@ -63,7 +63,7 @@ func TestJudge(t *testing.T) {
 	events := []event{
 		{at: at(100), kind: killExecutor, target: "executor-1/1"},
 		{at: at(200), until: at(205), kind: killTemporal},
-		{at: at(300), kind: terminateWindow, window: span{partition: 2, first: 10, last: 19}},
+		{at: at(300), until: at(300.2), kind: terminateWindow, window: span{partition: 2, first: 10, last: 19}},
 	}
 	inside, outside := place{partition: 2, offset: 15}, place{partition: 2, offset: 20}
 	for _, tt := range []struct {
@@ -85,7 +85,9 @@ func TestJudge(t *testing.T) {
 		{"EndedJustBeforeTerminated", execution{run: "executor-2/1", began: at(299), ended: at(299.5)}, 303, inside, wasTerminated},
 		{"EndedLongBeforeTerminated", execution{run: "executor-2/1", began: at(290), ended: at(290.5)}, 303, inside, wasFinished},
 		{"OfAnotherWindow", execution{run: "executor-2/1", began: at(299)}, 303, outside, wasFinished},
-		{"BeganBehindTerminated", execution{run: "executor-2/1", began: at(301), ended: at(301.5)}, 305, inside, wasFinished},
+		{"BeganWhileTerminated", execution{run: "executor-2/1", began: at(300.1), ended: at(300.15)}, 301, inside, wasTerminated},
+		{"BeganBeforeItWasHeard", execution{run: "executor-2/1", began: at(301.1), ended: at(301.3)}, 305, inside, wasTerminated},
+		{"BeganBehindTerminated", execution{run: "executor-2/1", began: at(301.3), ended: at(301.5)}, 305, inside, wasFinished},
 		{"AgainBeforeTerminated", execution{run: "executor-2/1", began: at(298)}, 299, inside, wasFinished},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -11,6 +11,10 @@ import (
 // consequence of its absence: heartbeats that were not heard time out.
 const aftermath = 30 * time.Second
 
+// heartbeat is how often an executor tells of a batch, and is told whether it is
+// still wanted.
+const heartbeat = time.Second
+
 // reruns are repetitions of tasks, by cause.
 type reruns struct {
 	// finished had ended, and nothing excuses that they ran again.
@@ -103,7 +107,7 @@ func (j judge) cause(before, again execution) cause {
 		}
 	}
 	for _, e := range j.journal.of(terminateWindow) {
-		if e.window.holds(j.source[before.n]) && before.began.Before(e.at) && again.began.After(e.at) && j.lostWith(before, e.at) {
+		if e.window.holds(j.source[before.n]) && j.unheard(before, e) && again.began.After(e.at) {
 			return wasTerminated
 		}
 	}
@@ -114,6 +118,13 @@ func (j judge) cause(before, again execution) cause {
 // short before for anybody to know.
 func (j judge) lostWith(before execution, at time.Time) bool {
 	return !before.finished() || at.Sub(before.ended) <= j.unrecorded
+}
+
+// unheard reports whether the run was under way when its window was terminated,
+// or began before its executor could hear of it. When Temporal did so between
+// the call and its answer, nobody knows.
+func (j judge) unheard(before execution, e event) bool {
+	return before.began.Before(e.until.Add(heartbeat)) && j.lostWith(before, e.at)
 }
 
 // untold reports whether Temporal was away when the run ended, or when its
