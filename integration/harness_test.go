@@ -68,14 +68,14 @@ func newHarness(t *testing.T, partitions int) *harness {
 
 	var err error
 	h.producer, err = kafka.NewProducer(&kafka.ConfigMap{
-		"bootstrap.servers": addr, "enable.idempotence": true, "message.max.bytes": 16 << 20,
+		"bootstrap.servers": addr, "enable.idempotence": true, "message.max.bytes": 32 << 20,
 	})
 	require.NoError(t, err)
 	t.Cleanup(h.producer.Close)
 	h.admin, err = kafka.NewAdminClientFromProducer(h.producer)
 	require.NoError(t, err)
 	t.Cleanup(h.admin.Close)
-	large := map[string]string{"max.message.bytes": "16777216"}
+	large := map[string]string{"max.message.bytes": "33554432"}
 	servicestest.MakeTopics(t, h.admin,
 		kafka.TopicSpecification{Topic: h.cfg.Kafka.SourceTopic, NumPartitions: partitions, ReplicationFactor: 1, Config: large},
 		kafka.TopicSpecification{Topic: h.results, NumPartitions: 4, ReplicationFactor: 1, Config: large},

@@ -159,7 +159,8 @@ func (h *harness) openWindows(t *testing.T, c client.Client) int {
 type windowInfo struct {
 	id     string
 	status enumspb.WorkflowExecutionStatus
-	length int64
+	length int64 // events
+	bytes  int64
 }
 
 func (h *harness) windows(t *testing.T, c client.Client) (out []windowInfo) {
@@ -175,6 +176,7 @@ func (h *harness) windows(t *testing.T, c client.Client) (out []windowInfo) {
 		out = append(out, windowInfo{
 			id: e.GetExecution().GetWorkflowId(), status: d.GetWorkflowExecutionInfo().GetStatus(),
 			length: d.GetWorkflowExecutionInfo().GetHistoryLength(),
+			bytes:  d.GetWorkflowExecutionInfo().GetHistorySizeBytes(),
 		})
 	}
 	return out
