@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -332,6 +333,10 @@ func replacement(parent workflows.TaskSpec, t drakkar.Task, n int) workflows.Tas
 	t.ParentID = cmp.Or(t.ParentID, parent.ID)
 	if len(t.SourceOffsets) == 0 {
 		t.SourceOffsets = parent.SourceOffsets
+	}
+	if from := parent.SourceOffsets[0]; slices.Min(t.SourceOffsets) != from {
+		// Among the tasks of another message, which has an index like this.
+		index = "o" + strconv.FormatInt(from, 10) + "." + index
 	}
 	return workflows.TaskSpec{Task: t, Index: index, Attempt: 1, Depth: parent.Depth + 1, Lane: parent.Lane}
 }

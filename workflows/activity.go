@@ -72,7 +72,9 @@ type TaskSpec struct {
 	drakkar.Task
 
 	// Index is the task's place among those of its lowest message, dotted for
-	// replacements: part of the ids of its deliveries.
+	// replacements: part of the ids of its deliveries. That of a replacement
+	// whose lowest message is another one begins with that of the task it
+	// replaces, as in o100.0.1.
 	Index string
 
 	// Attempt is the number of the next attempt, from 1.
