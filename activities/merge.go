@@ -32,7 +32,7 @@ type merged struct {
 	handed   []workflows.TaskSpec
 	again    map[time.Duration][]workflows.TaskSpec
 	replaced []workflows.TaskSpec
-	fresh    map[string]bool // ids of replacements
+	fresh    map[taskKey]bool // places of replacements
 
 	// New are counted apart: see workflows.Outcome.
 	counted    workflows.Counts
@@ -42,6 +42,15 @@ type merged struct {
 	attempts   int    // made at each call
 	unfinished string // why what is to be run is not over
 }
+
+// taskKey tells a task from all others of its window. Ids need not: a handler may
+// give the replacements of several tasks the same.
+type taskKey struct {
+	offset int64 // its lowest
+	index  string
+}
+
+func keyOf(s workflows.TaskSpec) taskKey { return taskKey{offset: s.SourceOffsets[0], index: s.Index} }
 
 // unit adds tasks that run one after the other, in their order. Done is nil for
 // those that did not run.
@@ -77,10 +86,10 @@ func (m *merged) unit(specs []workflows.TaskSpec, done []*taskDone) {
 // replace adds tasks instead of one, and those that wait behind it.
 func (m *merged) replace(replaced, rest []workflows.TaskSpec) {
 	if m.fresh == nil {
-		m.fresh = map[string]bool{}
+		m.fresh = map[taskKey]bool{}
 	}
 	for _, s := range replaced {
-		m.fresh[s.ID] = true
+		m.fresh[keyOf(s)] = true
 	}
 	m.replaced = append(append(m.replaced, replaced...), rest...)
 	m.unfinished = "a task was replaced"
@@ -173,7 +182,7 @@ func (a *Activities) followUps(ctx context.Context, w workflows.WindowRef, m *me
 		}
 		room -= b.Tasks.Inline()
 		b.After = after
-		fresh := slices.DeleteFunc(slices.Clone(specs), func(s workflows.TaskSpec) bool { return !m.fresh[s.ID] })
+		fresh := slices.DeleteFunc(slices.Clone(specs), func(s workflows.TaskSpec) bool { return !m.fresh[keyOf(s)] })
 		b.New, b.NewTasks = counts(fresh), len(fresh)
 		out = append(out, b)
 		return nil

@@ -38,7 +38,7 @@ func (r *batchRun) goesOn(ctx context.Context) (next *nextRun, after time.Durati
 	}
 	next.specs = append(next.specs, m.replaced...)
 	next.done = r.over()
-	fresh := slices.DeleteFunc(slices.Clone(m.replaced), func(s workflows.TaskSpec) bool { return !m.fresh[s.ID] })
+	fresh := slices.DeleteFunc(slices.Clone(m.replaced), func(s workflows.TaskSpec) bool { return !m.fresh[keyOf(s)] })
 	next.New, next.NewTasks = counts(fresh), len(fresh)
 	if r.from != nil {
 		next.Earlier = r.from.Earlier
