@@ -45,6 +45,7 @@ func (r *window) runBatch(ctx workflow.Context, b Batch) {
 		r.abandon(ctx, b, err)
 	default:
 		r.take(ctx, out)
+		r.publish(ctx) // what has neither outputs nor hooks is done now
 	}
 }
 

@@ -522,3 +522,30 @@ func TestRebalance(t *testing.T) {
 		})
 	}
 }
+
+// Messages of which nothing has to be delivered are done when their tasks are.
+func TestWindowProgress_WithoutOutputs(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t)
+	b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
+		s := &in.Batch.Tasks.Items[0]
+		if s.SourceOffsets[0] == 101 && s.Attempt == 1 {
+			s.Attempt++
+			in.Batch.After, in.Batch.Counts = time.Hour, countsOf(in.Batch.Tasks.Items)
+			return workflows.Outcome{FollowUps: []workflows.Batch{in.Batch}}, nil
+		}
+		return workflows.Outcome{Settled: countsOf(in.Batch.Tasks.Items), Succeeded: 1}, nil
+	}
+	var memo []string
+	b.env.OnUpsertMemo(mock.Anything).Run(func(args mock.Arguments) {
+		m, ok := args.Get(0).(map[string]any)
+		require.True(t, ok)
+		data, err := json.Marshal(m[workflows.MemoFinished])
+		require.NoError(t, err)
+		memo = append(memo, string(data))
+	}).Return(nil)
+
+	b.run(t, window(4))
+	require.Equal(t, []string{"[[100,100],[102,102]]"}, memo)
+}
