@@ -151,9 +151,15 @@ func hookFailed(err error) error {
 // that adds nothing to the window's history, however often it happens. The next
 // run finds the state where an earlier run left it.
 func repeat(ctx context.Context, why error, after time.Duration, state any) error {
-	activity.RecordHeartbeat(ctx, state)
+	lastBeat(ctx, state)
 	return temporal.NewApplicationErrorWithOptions(errorText(why), workflows.ErrTypeNotYet,
 		temporal.ApplicationErrorOptions{NextRetryDelay: max(time.Millisecond, after)})
+}
+
+// lastBeat records what a run leaves to the next one, also when its worker has
+// no time left.
+func lastBeat(ctx context.Context, state any) {
+	activity.RecordHeartbeat(context.WithoutCancel(ctx), state)
 }
 
 // resumed reads the state which an earlier run of the activity left; without

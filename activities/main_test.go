@@ -139,6 +139,7 @@ type testBundle struct {
 	env     *testsuite.TestActivityEnvironment
 	handler *echo
 	sink    *sinkstest.Memory
+	other   *sinkstest.Memory // sinks.kafka.other, if there is one
 	letters *letterBox
 	log     log
 	store   *blobs.Dir
@@ -155,6 +156,7 @@ type options struct {
 	plain  bool // the handler has Arrange alone
 	json   bool // the handler's messages are JSON numbers
 	policy config.Delivery
+	other  config.Delivery // of a second sink; none without MaxAttempts
 	binary string
 
 	threshold int // of the breaker; 0 is one that does not open
@@ -185,10 +187,19 @@ func setup(t *testing.T, o options) *testBundle {
 			Timeout: 5 * time.Second, BatchSize: 100,
 		}
 	}
-	set, err := sinks.NewSet([]sinks.Instance{{
+	breaker := config.CircuitBreaker{FailureThreshold: cmp.Or(o.threshold, 100), Cooldown: time.Minute}
+	instances := []sinks.Instance{{
 		Ref: sinks.Ref{Type: sinks.Kafka, Name: "out"}, Sink: b.sink, Target: "results",
-		Policy: sinks.Policy{Delivery: o.policy, Breaker: config.CircuitBreaker{FailureThreshold: cmp.Or(o.threshold, 100), Cooldown: time.Minute}},
-	}}, rec)
+		Policy: sinks.Policy{Delivery: o.policy, Breaker: breaker},
+	}}
+	if o.other.MaxAttempts > 0 {
+		b.other = sinkstest.NewMemory()
+		instances = append(instances, sinks.Instance{
+			Ref: sinks.Ref{Type: sinks.Kafka, Name: "other"}, Sink: b.other, Target: "others",
+			Policy: sinks.Policy{Delivery: o.other, Breaker: breaker},
+		})
+	}
+	set, err := sinks.NewSet(instances, rec)
 	require.NoError(t, err)
 	b.store, err = blobs.NewDir(t.TempDir())
 	require.NoError(t, err)

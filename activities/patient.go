@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"go.temporal.io/sdk/activity"
-
 	"github.com/drakkar-go/drakkar/workflows"
 )
 
@@ -62,7 +60,7 @@ func (a *Activities) deliverPatiently(ctx context.Context, in workflows.DeliverI
 	err := a.attempt(ctx, in, &state)
 	stop()
 	if err != nil {
-		activity.RecordHeartbeat(ctx, state) // what has arrived is not delivered again
+		lastBeat(ctx, state) // what has arrived is not delivered again
 		return workflows.DeliverResult{}, err
 	}
 	if len(state.Waiting) == 0 || len(state.Waiting) > maxWaiting {
