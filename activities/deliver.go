@@ -229,7 +229,9 @@ func (d *decider) decide(ctx context.Context, group []sinks.SinkFailure, out *wo
 	if permanent {
 		next.Class = workflows.ClassPermanent
 	}
-	d.answer(ctx, next, out)
+	if err := d.answer(ctx, next, out); err != nil {
+		return err
+	}
 	return d.pack(ctx, out)
 }
 
@@ -238,23 +240,29 @@ func (d *decider) askAgain(ctx context.Context) (out workflows.DeliverResult, wh
 	next := d.job
 	next.Ask = false
 	next.Items = blobs.List[workflows.Range]{Items: ranges(d.at)}
-	d.answer(ctx, next, &out)
+	if err := d.answer(ctx, next, &out); err != nil {
+		return out, nil, err
+	}
 	return out, errors.New(next.Error), d.pack(ctx, &out)
 }
 
 // answer does what on_delivery_error says about refused payloads. While the hook
 // itself fails, it is asked again; the dead letter queue keeps what nobody could
-// be asked about.
-func (d *decider) answer(ctx context.Context, next workflows.DeliverJob, out *workflows.DeliverResult) {
+// be asked about. A hook that was cut off, since the worker stops, has not
+// answered.
+func (d *decider) answer(ctx context.Context, next workflows.DeliverJob, out *workflows.DeliverResult) error {
 	policy := d.policy(next.To)
 	action, err := d.ask(ctx, next)
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
 		next.HookAttempts++
 		if next.HookAttempts < d.a.cfg.HookMaxAttempts {
 			next.Ask = true
 			next.After = grow(d.a.cfg.HookInitialInterval, d.a.cfg.HookMaxInterval, next.HookAttempts)
 			out.Pending = append(out.Pending, next)
-			return
+			return nil
 		}
 		d.a.Log.Error(fmt.Sprintf("on_delivery_error failed %d times, payloads for %s go to the dead letter queue: %v",
 			next.HookAttempts, next.To, err))
@@ -281,6 +289,7 @@ func (d *decider) answer(ctx context.Context, next workflows.DeliverJob, out *wo
 		next.DLQ, next.After = true, 0
 		out.Pending = append(out.Pending, next)
 	}
+	return nil
 }
 
 // count is how many payloads the items of a job are.
