@@ -23,48 +23,70 @@ func collectAtOnce() int { return 2 * runtime.GOMAXPROCS(0) }
 // Collect calls hooks: those of messages and windows, and those of tasks that
 // failed where the task ran. A call that fails comes back in the outcome, and
 // the workflow has it called again, together with all others that failed. While
-// none of those succeeds, Temporal repeats the activity. When the attempts are
-// used up, letters are made of what is left.
+// none of those succeeds, and where the window asks for patience until each has
+// succeeded, Temporal repeats the activity. When the attempts are used up,
+// letters are made of what is left.
 func (a *Activities) Collect(ctx context.Context, in workflows.CollectInput) (workflows.Outcome, error) {
-	attempts := in.Attempts
-	if err := resumed(ctx, &attempts); err != nil {
+	state := collectState{Attempts: in.Attempts}
+	if err := resumed(ctx, &state); err != nil {
 		return workflows.Outcome{}, err
 	}
-	stop := a.beat(ctx, attempts)
+	stop := a.beat(ctx, state)
 	defer stop()
 	began := time.Now()
-	calls, err := a.toCall(ctx, in)
+	round, err := a.round(ctx, in, &state)
 	if err != nil {
 		return workflows.Outcome{}, err
 	}
-	m, err := a.material(ctx, in)
-	if err != nil {
-		return workflows.Outcome{}, err
-	}
-	results := a.callAll(ctx, in, calls, m)
-	failed, why := 0, error(nil)
-	for _, r := range results {
-		if r.trouble != nil { // no attempt of any hook
-			return workflows.Outcome{}, lost(r.trouble)
-		}
-		if r.err != nil {
-			failed, why = failed+1, r.err
-		}
-	}
+	failed, why := round.failed()
 	if failed > 0 && ctx.Err() != nil {
 		return workflows.Outcome{}, context.Cause(ctx) // the worker stops: not the hooks' fault
 	}
-	attempts++
-	if in.Attempts > 0 && failed == len(calls) && attempts < in.Retry.MaxAttempts {
+	state.Attempts++
+	again := in.Attempts > 0 && failed == len(round.calls) || in.Patient && failed > 0
+	if again && state.Attempts < in.Retry.MaxAttempts {
+		if err := a.leave(ctx, in.Window, &state, round); err != nil {
+			return workflows.Outcome{}, err
+		}
 		stop()
-		return workflows.Outcome{}, repeat(ctx, why, grow(in.Retry.InitialInterval, in.Retry.MaxInterval, attempts), attempts)
+		return workflows.Outcome{}, repeat(ctx, why, grow(in.Retry.InitialInterval, in.Retry.MaxInterval, state.Attempts), state)
 	}
 	a.collectTime.observe(time.Since(began))
-	return a.collectedAll(ctx, in, called{calls: calls, results: results, attempts: attempts})
+	if round, err = a.withEarlier(ctx, state, round); err != nil {
+		return workflows.Outcome{}, err
+	}
+	return a.collectedAll(ctx, in, round)
 }
 
-// toCall are the calls: those that failed before, or the first ones.
-func (a *Activities) toCall(ctx context.Context, in workflows.CollectInput) ([]workflows.HookCall, error) {
+// round makes every call that is left once. Its error is no attempt of any
+// hook.
+func (a *Activities) round(ctx context.Context, in workflows.CollectInput, state *collectState) (called, error) {
+	calls, err := a.toCall(ctx, in, state.Left)
+	if err != nil {
+		return called{}, err
+	}
+	m, err := a.material(ctx, in)
+	if err != nil {
+		return called{}, err
+	}
+	results := a.callAll(ctx, in, calls, m)
+	for _, r := range results {
+		if r.trouble != nil {
+			return called{}, lost(r.trouble)
+		}
+	}
+	return called{calls: calls, results: results}, nil
+}
+
+// toCall are the calls: those that earlier runs have left, those that failed
+// before, or the first ones.
+func (a *Activities) toCall(
+	ctx context.Context, in workflows.CollectInput, left blobs.List[workflows.HookCall],
+) ([]workflows.HookCall, error) {
+	if left.Len > 0 {
+		calls, err := blobs.Unpack(ctx, a.Blobs, left)
+		return calls, lost(err)
+	}
 	switch in.Stage {
 	case workflows.StageWindow:
 		return []workflows.HookCall{{Stage: workflows.StageWindow}}, nil
@@ -108,13 +130,6 @@ type callDone struct {
 	outputs []workflows.Output
 	err     error // of the hook
 	trouble error // of the worker: Kafka or the blob store is away
-}
-
-// called is one round of calls.
-type called struct {
-	calls    []workflows.HookCall
-	results  []*callDone
-	attempts int
 }
 
 // collectedAll is the outcome of calls, in their order.

@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -126,9 +127,48 @@ func TestCollect(t *testing.T) {
 		_, err := run[workflows.Outcome](t, b, b.acts.Collect, calling(taskCall()))
 		require.Equal(t, workflows.ErrTypeNotYet, errorType(t, err))
 		require.Equal(t, 2*time.Second, nextRetry(t, err))
-		var attempts int
-		require.NoError(t, b.beat.Get(&attempts))
-		require.Equal(t, 2, attempts, "the next run goes on counting")
+		var state struct{ Attempts int }
+		require.NoError(t, b.beat.Get(&state))
+		require.Equal(t, 2, state.Attempts, "the next run goes on counting")
+	})
+
+	t.Run("PatientUntilEachHasSucceeded", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, options{})
+		var mu sync.Mutex
+		calls, down := map[string]int{}, map[string]int{"b": 1, "c": 2}
+		b.handler.complete = func(r drakkar.Result) (drakkar.CollectResult, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			calls[r.Task.ID]++
+			if down[r.Task.ID]--; down[r.Task.ID] >= 0 {
+				return drakkar.CollectResult{}, errors.New("away")
+			}
+			return drakkar.CollectResult{Kafka: []drakkar.KafkaPayload{{Data: []byte(r.Task.ID)}}}, nil
+		}
+		task := func(id string, offset int64) workflows.HookCall {
+			c := taskCall()
+			spec := c.Task.Spec
+			spec.ID, spec.SourceOffsets = id, []int64{offset}
+			return workflows.HookCall{Stage: c.Stage, Task: &workflows.TaskCall{Spec: spec, Result: c.Task.Result}, Attempts: 1}
+		}
+		in := calling(task("a", 100), task("b", 101), task("c", 102))
+		in.Patient, in.Retry.MaxAttempts = true, 5
+		in.WantRecords, in.RecordLimit = true, 1<<20
+		for range 2 {
+			_, err := run[workflows.Outcome](t, b, b.acts.Collect, in)
+			require.Equal(t, workflows.ErrTypeNotYet, errorType(t, err))
+			b.resume(t)
+		}
+		out, err := run[workflows.Outcome](t, b, b.acts.Collect, in)
+		require.NoError(t, err)
+		require.Equal(t, map[string]int{"a": 1, "b": 2, "c": 3}, calls, "what has succeeded is not called again")
+		require.Zero(t, out.Calls.List.Len)
+		require.Equal(t, workflows.Counts{count(100, 102, 1)}, out.Settled)
+		require.Equal(t, 3, out.Succeeded)
+		require.Equal(t, 3, out.Outputs.Len)
+		require.Equal(t, 3, out.Records.Len)
 	})
 
 	t.Run("GivingUp", func(t *testing.T) {
@@ -141,7 +181,7 @@ func TestCollect(t *testing.T) {
 		b.handler.message = func(drakkar.MessageGroup[string]) (drakkar.CollectResult, error) {
 			return drakkar.CollectResult{}, errors.New("away too")
 		}
-		b.env.SetHeartbeatDetails(2)
+		b.env.SetHeartbeatDetails(map[string]any{"attempts": 2})
 		in := calling(taskCall(), workflows.HookCall{Stage: workflows.StageMessage, Offset: 101, Attempts: 1})
 		in.Messages = messages("x", "y")
 		out, err := run[workflows.Outcome](t, b, b.acts.Collect, in)
