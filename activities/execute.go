@@ -36,14 +36,25 @@ func (a *Activities) Execute(ctx context.Context, in workflows.ExecuteInput) (wo
 	stop := run.heartbeat(ctx)
 	defer stop() // packing what came of the tasks takes its time too
 	run.all(ctx)
-	if next, after, why := run.goesOn(ctx); next != nil {
-		if err := run.pack(ctx, next); err != nil {
-			return workflows.Outcome{}, err
-		}
-		stop()
-		return workflows.Outcome{}, repeat(ctx, errors.New(why), after, runState{From: next})
+	out, next, err := run.result(ctx)
+	stop()
+	switch {
+	case err != nil:
+		run.beat(context.WithoutCancel(ctx)) // the tasks need not run again for that
+		return workflows.Outcome{}, err
+	case next != nil:
+		return workflows.Outcome{}, repeat(ctx, errors.New(next.why), next.after, runState{From: next})
 	}
-	return run.outcome(ctx)
+	return out, nil
+}
+
+// result is what came of the batch, or what the run leaves to the next one.
+func (r *batchRun) result(ctx context.Context) (out workflows.Outcome, next *nextRun, err error) {
+	if next = r.goesOn(ctx); next != nil {
+		return out, next, r.pack(ctx, next)
+	}
+	out, err = r.outcome(ctx)
+	return out, nil, err
 }
 
 // batchRun is one run of Execute.
@@ -84,6 +95,8 @@ type nextRun struct {
 
 	specs []workflows.TaskSpec
 	done  []finished
+	after time.Duration // the pause before it
+	why   string        // there is one
 }
 
 // finished is a task with what it came to.

@@ -423,3 +423,28 @@ func TestExecuteRunsAgainWhatItsHeartbeatHasLost(t *testing.T) {
 	require.Len(t, out.Outputs.Items, 1, "the other list is good")
 	require.Equal(t, "one\n", out.Outputs.Items[0].Value.String())
 }
+
+// What tasks came to cannot be put into the store now: they do not run again
+// for that.
+func TestExecuteWaitsForTheStore(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t, options{})
+	var calls atomic.Int32
+	b.handler.complete = func(r drakkar.Result) (drakkar.CollectResult, error) {
+		calls.Add(1)
+		return drakkar.CollectResult{Kafka: []drakkar.KafkaPayload{{Data: []byte(r.Stdout)}}}, nil
+	}
+	in := workflows.ExecuteInput{Window: ref(), Batch: batch(drakkar.Task{Args: []string{"one"}}, drakkar.Task{Args: []string{"two"}})}
+	in.Window.InlineLimit = 10
+	b.full.Store(true)
+	_, err := run[workflows.Outcome](t, b, b.acts.Execute, in)
+	require.ErrorContains(t, err, "no space left")
+
+	b.full.Store(false)
+	b.resume(t)
+	out, err := run[workflows.Outcome](t, b, b.acts.Execute, in)
+	require.NoError(t, err)
+	require.Equal(t, 2, out.Succeeded)
+	require.Equal(t, int32(2), calls.Load())
+}

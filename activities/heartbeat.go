@@ -46,7 +46,7 @@ func (r *batchRun) resume(ctx context.Context) error {
 	return nil
 }
 
-// heartbeat records what is finished, each second and a last time when stopped.
+// heartbeat records what is finished, each second.
 func (r *batchRun) heartbeat(ctx context.Context) (stop func()) {
 	every := min(beatEvery, r.a.cfg.HeartbeatTimeout/3)
 	return ticking(context.WithoutCancel(ctx), every, func() { r.beat(ctx) })
@@ -55,9 +55,10 @@ func (r *batchRun) heartbeat(ctx context.Context) (stop func()) {
 // beat records what has ended since the last one, along with what was recorded
 // before.
 func (r *batchRun) beat(ctx context.Context) {
+	kept := r.kept
 	r.mu.Lock()
-	if len(r.kept) > maxKept { // one list instead of many references
-		r.kept, r.fresh = nil, r.recordable()
+	if len(kept) > maxKept { // one list instead of many references
+		kept, r.fresh = nil, r.recordable()
 	}
 	fresh := make([]taskDone, len(r.fresh))
 	for i, d := range r.fresh {
@@ -68,12 +69,12 @@ func (r *batchRun) beat(ctx context.Context) {
 
 	if len(fresh) > 0 {
 		inline := 0
-		for _, l := range r.kept {
+		for _, l := range kept {
 			inline += l.Inline()
 		}
 		list, err := blobs.Pack(ctx, r.a.Blobs, prefix(r.in.Window), max(0, beatInline-inline), fresh)
 		if err == nil {
-			r.kept = append(r.kept, list)
+			r.kept = append(kept, list)
 		} else {
 			// What is not recorded may run twice after a crash, and only then.
 			r.a.Log.Warn("recording finished tasks: " + err.Error())

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -134,6 +135,19 @@ func (l log) Read(_ context.Context, topic string, partition int32, offset int64
 	return drakkar.Record{Topic: topic, Partition: partition, Offset: offset, Value: v}, nil
 }
 
+// fillable is a store that can be full.
+type fillable struct {
+	blobs.Store
+	full *atomic.Bool
+}
+
+func (f *fillable) Put(ctx context.Context, prefix string, data []byte) (string, error) {
+	if f.full.Load() {
+		return "", errors.New("no space left")
+	}
+	return f.Store.Put(ctx, prefix, data)
+}
+
 type testBundle struct {
 	acts    *activities.Activities
 	env     *testsuite.TestActivityEnvironment
@@ -143,6 +157,7 @@ type testBundle struct {
 	letters *letterBox
 	log     log
 	store   *blobs.Dir
+	full    atomic.Bool // the store takes nothing
 
 	beat converter.EncodedValues // the last heartbeat
 
@@ -222,7 +237,7 @@ func setup(t *testing.T, o options) *testBundle {
 	}
 	b.acts = activities.New(activities.Deps{
 		Pipeline: pipeline, Pool: pool, Admission: executor.NewAdmission(4, 2), Sinks: set, DLQ: b.letters,
-		Blobs: b.store, Source: b.log, Events: rec, Log: zap.NewNop(),
+		Blobs: &fillable{Store: b.store, full: &b.full}, Source: b.log, Events: rec, Log: zap.NewNop(),
 		Pending: func(context.Context, string) ([]blobs.List[workflows.TaskSpec], error) {
 			return nil, errors.New("no window is open")
 		},
@@ -253,6 +268,7 @@ func (b *testBundle) resume(t *testing.T) {
 	t.Helper()
 
 	var state any
+	require.NotNil(t, b.beat, "the last run left nothing")
 	require.NoError(t, b.beat.Get(&state))
 	b.env.SetHeartbeatDetails(state)
 }

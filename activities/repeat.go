@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/drakkar-go/drakkar/blobs"
 	"github.com/drakkar-go/drakkar/workflows"
@@ -26,14 +25,14 @@ func (r *batchRun) merge() *merged {
 // goesOn decides whether Temporal repeats this run, since the window asks for
 // patience: nil means that the window goes on with what came of it. What a
 // stopping worker hands back goes to the window at once.
-func (r *batchRun) goesOn(ctx context.Context) (next *nextRun, after time.Duration, why string) {
+func (r *batchRun) goesOn(ctx context.Context) *nextRun {
 	m := r.merge()
 	if !r.in.Patient || ctx.Err() != nil || len(m.handed) > 0 || m.unfinished == "" {
-		return nil, 0, ""
+		return nil
 	}
-	next = &nextRun{}
+	next := &nextRun{why: m.unfinished}
 	for _, p := range slices.Sorted(maps.Keys(m.again)) {
-		after = p // nobody waits less than was asked for
+		next.after = p // nobody waits less than was asked for
 		next.specs = append(next.specs, m.again[p]...)
 	}
 	next.specs = append(next.specs, m.replaced...)
@@ -47,7 +46,7 @@ func (r *batchRun) goesOn(ctx context.Context) (next *nextRun, after time.Durati
 		}
 		next.New, next.NewTasks = sum(r.from.New, next.New), r.from.NewTasks+next.NewTasks
 	}
-	return next, after, m.unfinished
+	return next
 }
 
 // over are the tasks which need no further run: settled, or waiting for a hook
