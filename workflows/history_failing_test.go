@@ -24,8 +24,11 @@ type failing struct {
 	fails func(task, run int) bool
 	sinks []string // each gets a payload of each task
 
-	mu   sync.Mutex
-	runs map[string]int
+	hookFails func(task, call int) bool // nil is never
+
+	mu    sync.Mutex
+	runs  map[string]int
+	calls map[string]int // of the hook
 }
 
 func (f *failing) Arrange(_ context.Context, w drakkar.Window[drakkar.Bytes]) ([]drakkar.Task, error) {
@@ -54,6 +57,19 @@ func (f *failing) Execute(_ context.Context, task drakkar.Task) (drakkar.Result,
 }
 
 func (f *failing) OnTaskComplete(_ context.Context, r drakkar.Result) (out drakkar.CollectResult, err error) {
+	if f.hookFails != nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+
+		var n int
+		if _, err := fmt.Sscan(r.Task.ID, &n); err != nil {
+			return out, err
+		}
+		f.calls[r.Task.ID]++
+		if f.hookFails(n, f.calls[r.Task.ID]) {
+			return out, errors.New("as it was told")
+		}
+	}
 	for _, s := range f.sinks {
 		out.Kafka = append(out.Kafka, drakkar.KafkaPayload{Sink: s, Data: []byte(r.Stdout)})
 	}
@@ -135,4 +151,37 @@ func TestHistory_FailingSinks(t *testing.T) {
 	res := withinLimits(t, c, in)
 	require.Equal(t, 6000, res.Delivered)
 	require.Zero(t, e.letters.n.Load())
+}
+
+// Hooks that fail now and then are called again until each has succeeded, none
+// of them more often than that, and the history stays below its limits.
+func TestHistory_FailingHooks(t *testing.T) {
+	t.Parallel()
+
+	addr, namespace := servicestest.Temporal(t)
+	c, err := client.Dial(client.Options{HostPort: addr, Namespace: namespace})
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+
+	const tasks, rounds = 1000, 12
+	h := &failing{
+		tasks: tasks, fails: func(int, int) bool { return false }, sinks: []string{"out"},
+		hookFails: func(task, call int) bool { return call <= task%rounds },
+		runs:      map[string]int{}, calls: map[string]int{},
+	}
+	in := window(1)
+	in.Pipeline = "failing-hooks-" + time.Now().Format("150405.000")
+	letters := &forget{}
+	startLarge(t, c, in.Pipeline, executorOf{
+		handler: drakkar.NewPipeline[drakkar.Bytes](h), letters: letters, hookAttempts: rounds + 2, hookPause: time.Millisecond,
+	})
+	res := withinLimits(t, c, in)
+	require.Equal(t, tasks, res.Delivered)
+	require.Zero(t, letters.n.Load())
+	for id, n := range h.calls {
+		var task int
+		_, err := fmt.Sscan(id, &task)
+		require.NoError(t, err)
+		require.Equal(t, task%rounds+1, n)
+	}
 }

@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"testing"
 	"time"
@@ -137,6 +138,9 @@ type executorOf struct {
 	handler *drakkar.Pipeline
 	letters *forget
 	sinks   []sinks.Instance // one that accepts everything when there are none
+
+	hookAttempts int           // 3 when it is 0
+	hookPause    time.Duration // a second when it is 0
 }
 
 // startLarge starts an executor's workers.
@@ -159,7 +163,8 @@ func startLarge(t *testing.T, c client.Client, pipeline string, e executorOf) {
 		DLQ: e.letters, Blobs: store, Source: log20{}, Events: events.Discard, Log: zap.NewNop(),
 	}, activities.Config{
 		OnParseError: "dlq", Arrange: "regular", Collect: "regular",
-		HookMaxAttempts: 3, HookInitialInterval: time.Second, HookMaxInterval: time.Minute, HookTimeout: 5 * time.Minute,
+		HookMaxAttempts: cmp.Or(e.hookAttempts, 3), HookInitialInterval: cmp.Or(e.hookPause, time.Second),
+		HookMaxInterval: 50 * cmp.Or(e.hookPause, time.Second), HookTimeout: 5 * time.Minute,
 		MaxRetries: 3, RetryInitialInterval: 10 * time.Millisecond, RetryMaxInterval: time.Second, MaxReplacementDepth: 3,
 		HeartbeatTimeout: 5 * time.Minute,
 	})
