@@ -300,6 +300,21 @@ func TestStart(t *testing.T) {
 		require.Contains(t, fmt.Sprint(p.Ready(t.Context())), "Kafka: ")
 	})
 
+	t.Run("APartitionThatIsLetGoHoldsUpNoCheckOfTheOthers", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, 2)
+		p := b.start(t, "w1")
+		p.ready(t, 2)
+		b.cluster.Close() // the ends of no log can be asked for
+		for _, owned := range p.owned() {
+			owned.cancel(errRevoked)
+		}
+		outside, err := p.outside(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, outside)
+	})
+
 	t.Run("TemporalAwayIsNotReady", func(t *testing.T) {
 		t.Parallel()
 

@@ -171,11 +171,14 @@ func (i *Ingest) outside(ctx context.Context) ([]*partition, error) {
 		if !p.running() {
 			continue
 		}
-		all = append(all, p)
-		low, high, err := i.endsForEver(ctx, p)
-		if err != nil {
-			return nil, err
+		low, high, err := i.endsForEver(p)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
+		if err != nil {
+			continue // it was let go meanwhile: its topic may be gone
+		}
+		all = append(all, p)
 		if at := p.readUpTo(); at < low || at > high {
 			out = append(out, p)
 		}
@@ -186,12 +189,13 @@ func (i *Ingest) outside(ctx context.Context) ([]*partition, error) {
 	return out, nil
 }
 
-func (i *Ingest) endsForEver(ctx context.Context, p *partition) (low, high int64, err error) {
+// endsForEver asks for the ends of a partition's log for as long as it is owned.
+func (i *Ingest) endsForEver(p *partition) (low, high int64, err error) {
 	for attempt := 1; ; attempt++ {
-		if low, high, err = i.broker.of(p.topic).Ends(ctx, p.id); err == nil {
+		if low, high, err = i.broker.of(p.topic).Ends(p.ctx, p.id); err == nil {
 			return low, high, nil
 		}
-		if err := pause(ctx, backoff(attempt)); err != nil {
+		if err := pause(p.ctx, backoff(attempt)); err != nil {
 			return 0, 0, err
 		}
 	}
