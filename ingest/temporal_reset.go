@@ -23,8 +23,10 @@ var errNoWorkflowTask = errors.New("its history has no workflow task to reset to
 //
 // The run is reset to its last workflow task, even if that task never began or
 // never ended: it is the latest point from which a run can go on, so what is in
-// the history before it is not done again. The request id names the closed run, so of two owners
-// who reset it at the same time only one does.
+// the history before it is not done again. Of a run that was cancelled it is the
+// last one before the request, which would end every further run too. The
+// request id names the closed run, so of two owners who reset it at the same
+// time only one does.
 func (t *Temporal) Reset(ctx context.Context, workflowID, reason string, maxRuns int) (int, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -53,6 +55,7 @@ func (t *Temporal) Reset(ctx context.Context, workflowID, reason string, maxRuns
 		Reason:                    fmt.Sprintf(rerunReason, run, reason),
 		WorkflowTaskFinishEventId: h.task + 1,
 		RequestId:                 fmt.Sprintf("%s/rerun/%d", runID, run),
+		ResetReapplyExcludeTypes:  []enumspb.ResetReapplyExcludeType{enumspb.RESET_REAPPLY_EXCLUDE_TYPE_CANCEL_REQUEST},
 	})
 	if err != nil {
 		return 0, fmt.Errorf("resetting %s: %w", workflowID, explained(ctx, err))
@@ -67,6 +70,8 @@ type pastRun struct {
 	// and a reset has to go to the end of a write.
 	task   int64
 	reruns int // that led to this run
+
+	cancelled bool // somebody has asked for its end
 }
 
 func (t *Temporal) readHistory(ctx context.Context, workflowID, runID string) (pastRun, error) {
@@ -88,7 +93,11 @@ func (t *Temporal) readHistory(ctx context.Context, workflowID, runID string) (p
 func (h *pastRun) take(e *historypb.HistoryEvent) {
 	switch e.GetEventType() {
 	case enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED:
-		h.task = e.GetEventId()
+		if !h.cancelled || h.task == 0 {
+			h.task = e.GetEventId()
+		}
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
+		h.cancelled = true
 	case enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED:
 		failed := e.GetWorkflowTaskFailedEventAttributes()
 		if failed.GetCause() == enumspb.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW {

@@ -37,7 +37,12 @@ func testWindow(ctx workflow.Context, in workflows.WindowInput) (workflows.Windo
 	steps := workflow.GetSignalChannel(ctx, "step")
 	for n := 0; ; n++ {
 		var how string
-		steps.Receive(ctx, &how)
+		workflow.NewSelector(ctx).
+			AddReceive(steps, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, &how) }).
+			AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) {}).Select(ctx)
+		if ctx.Err() != nil {
+			return workflows.WindowResult{}, ctx.Err()
+		}
 		switch how {
 		case "progress":
 			done := []workflows.Range{{First: in.Start, Last: in.Start + int64(n)}}
@@ -352,6 +357,29 @@ func TestTemporal(t *testing.T) {
 			_, err := b.windows.Wait(t.Context(), id)
 			require.ErrorIs(t, err, ErrNotYet)
 		}
+	})
+
+	t.Run("ResetOfAWindowThatWasCancelled", func(t *testing.T) {
+		t.Parallel()
+
+		b := setupTemporal(t)
+		id := b.link.WorkflowID()
+		require.NoError(t, b.windows.Start(t.Context(), b.input(199)))
+		b.signal(t, "progress")
+		require.Eventually(t, func() bool {
+			d, err := b.windows.Describe(t.Context(), id)
+			return err == nil && len(d.Finished) > 0
+		}, 30*time.Second, 50*time.Millisecond)
+		require.NoError(t, b.client.CancelWorkflow(t.Context(), id, ""))
+		b.closed(t, "cancelled")
+
+		run, err := b.windows.Reset(t.Context(), id, "why", 3)
+		require.NoError(t, err)
+		require.Equal(t, 1, run)
+		b.signal(t, "done")
+		res, err := b.wait(t)
+		require.NoError(t, err, "the run goes on without the request to cancel it")
+		require.Equal(t, 1, res.Tasks, "what is finished stays finished")
 	})
 
 	t.Run("ResetOfAWindowThatNeverRan", func(t *testing.T) {
