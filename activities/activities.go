@@ -188,6 +188,9 @@ func (a *Activities) record(ctx context.Context, w workflows.WindowRef, m workfl
 	if err != nil {
 		return r, fmt.Errorf("reading %s again: %w", r, err)
 	}
+	if m.Timestamp != 0 && !full.Timestamp.Equal(r.Timestamp) {
+		return r, fmt.Errorf("reading %s again: another one has its place, the topic was made again: %w", r, ErrRecordGone)
+	}
 	return full, nil // its key and headers may not have travelled either
 }
 

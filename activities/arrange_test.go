@@ -80,6 +80,19 @@ func TestArrange(t *testing.T) {
 		require.Equal(t, workflows.ClassUnreadable, plan.Letters.Items[0].Class)
 	})
 
+	t.Run("AMessageWhosePlaceAnotherHasIsGone", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, options{})
+		b.log[101] = drakkar.Bytes("of the topic that was made again")
+		plan, err := run[workflows.Plan](t, b, b.acts.Arrange, workflows.ArrangeInput{
+			Window: ref(), Messages: append(messages("x"), workflows.Message{Offset: 101, Size: 9, Timestamp: 1_700_000_000_000}),
+		})
+		require.NoError(t, err)
+		require.Equal(t, 1, plan.Tasks)
+		require.Equal(t, workflows.ClassUnreadable, plan.Letters.Items[0].Class)
+	})
+
 	for _, tt := range []struct {
 		name    string
 		arrange func(drakkar.Window[string]) ([]drakkar.Task, error)
