@@ -200,10 +200,13 @@ func (a *App) drain(ctx context.Context, batches worker.Worker, pool *executor.P
 
 var errDrained = errors.New("executor.drain_timeout is over")
 
-func registerWindows(w worker.Worker, acts *activities.Activities) {
+func registerWindows(w worker.Registry, acts *activities.Activities) {
 	wf := &workflows.Workflows{Settings: acts.Settings}
 	w.RegisterWorkflowWithOptions(wf.Window, workflow.RegisterOptions{Name: workflows.WindowWorkflow})
-	w.RegisterWorkflowWithOptions(wf.Store, workflow.RegisterOptions{Name: workflows.StoreWorkflow})
+	// It never ends: pinned to a build, that build would never be done with.
+	w.RegisterWorkflowWithOptions(wf.Store, workflow.RegisterOptions{
+		Name: workflows.StoreWorkflow, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
+	})
 	w.RegisterWorkflowWithOptions(wf.Rebalance, workflow.RegisterOptions{Name: workflows.RebalanceWorkflow})
 	w.RegisterActivityWithOptions(acts.Arrange, activity.RegisterOptions{Name: workflows.ArrangeActivity})
 	w.RegisterActivityWithOptions(acts.Collect, activity.RegisterOptions{Name: workflows.CollectActivity})

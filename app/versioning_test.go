@@ -5,9 +5,13 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/drakkar-go/drakkar/activities"
 	"github.com/drakkar-go/drakkar/events"
+	"github.com/drakkar-go/drakkar/workflows"
 )
 
 func TestVersioning(t *testing.T) {
@@ -32,6 +36,32 @@ func TestVersioning(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, workflow.VersioningBehaviorAutoUpgrade, opts.DefaultVersioningBehavior)
 	require.Equal(t, "v2", opts.Version.BuildID)
+}
+
+// registered notes how workflows are registered.
+type registered struct {
+	worker.Registry
+	workflows map[string]workflow.VersioningBehavior
+}
+
+func (r *registered) RegisterWorkflowWithOptions(_ any, o workflow.RegisterOptions) {
+	r.workflows[o.Name] = o.VersioningBehavior
+}
+
+func (r *registered) RegisterActivityWithOptions(any, activity.RegisterOptions) {}
+
+// The workflow that never ends moves on with each build, or its first one would
+// never be done with.
+func TestVersioning_Store(t *testing.T) {
+	t.Parallel()
+
+	r := &registered{workflows: map[string]workflow.VersioningBehavior{}}
+	registerWindows(r, activities.New(activities.Deps{}, activities.Config{}))
+	require.Equal(t, map[string]workflow.VersioningBehavior{
+		workflows.WindowWorkflow:    workflow.VersioningBehaviorUnspecified,
+		workflows.RebalanceWorkflow: workflow.VersioningBehaviorUnspecified,
+		workflows.StoreWorkflow:     workflow.VersioningBehaviorAutoUpgrade,
+	}, r.workflows)
 }
 
 // Temporal keeps . and : for itself; pipelines that differ only in them have
