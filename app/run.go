@@ -46,15 +46,17 @@ func (a *App) Run(ctx context.Context) error {
 	defer signal.Stop(signals)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	ended := make(chan struct{})
+	defer close(ended)
 	go func() {
-		select {
-		case <-signals:
-			cancel(errSignal)
-		case <-ctx.Done():
-			return
+		for _, then := range []func(){func() { cancel(errSignal) }, func() { os.Exit(ExitKilled) }} {
+			select {
+			case <-signals:
+				then()
+			case <-ended:
+				return
+			}
 		}
-		<-signals
-		os.Exit(ExitKilled)
 	}()
 
 	if err := a.Start(ctx); err != nil {

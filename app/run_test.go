@@ -41,6 +41,26 @@ var programs = map[string]func() int{
 		}}))
 	},
 
+	// A program that runs the app itself and ends it by its context.
+	"embedding": func() int {
+		ctx, cancel := context.WithCancel(context.Background())
+		cfg, _, err := config.Load(config.LoadOptions{Path: os.Args[2], Environ: os.Environ()})
+		if err != nil {
+			return ExitFailed
+		}
+		a, err := New(Options{Config: cfg, Role: Executor, Pipeline: drakkar.NewPipeline(&hooks{
+			ready: func(context.Context, *config.Config) error {
+				cancel()
+				fmt.Println("deaf")
+				select {}
+			},
+		})})
+		if err != nil || a.Run(ctx) != nil {
+			return ExitFailed
+		}
+		return ExitOK
+	},
+
 	// A hook that ends with its context, as they should.
 	"heeding": func() int {
 		return Main(drakkar.NewPipeline(&hooks{ready: func(ctx context.Context, _ *config.Config) error {
@@ -307,6 +327,22 @@ func TestMain_Signals(t *testing.T) {
 		require.NoError(t, p.cmd.Process.Signal(syscall.SIGINT))
 		require.Equal(t, ExitKilled, p.ended(t))
 	})
+}
+
+// A program that has ended the app by its context can still be ended by signals.
+func TestRun_SignalsAfterTheContext(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t)
+	p := start(t, "embedding", nil, "-config", b.file(t))
+	p.awaitOutput(t, "deaf\n")
+	code := make(chan int, 1)
+	go func() { code <- p.ended(t) }()
+	require.Eventually(t, func() bool {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM) // some come together and are one
+		return len(code) > 0
+	}, eventually, soon)
+	require.Equal(t, ExitKilled, <-code)
 }
 
 // The executor of a pipeline in YAML polls like one with a handler in Go.
