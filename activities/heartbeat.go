@@ -74,7 +74,8 @@ func (r *batchRun) beat(ctx context.Context) {
 		}
 		list, err := blobs.Pack(ctx, r.a.Blobs, prefix(r.in.Window), max(0, beatInline-inline), fresh)
 		if err == nil {
-			r.kept = append(kept, list)
+			kept = append(kept, list)
+			r.kept = kept
 		} else {
 			// What is not recorded may run twice after a crash, and only then.
 			r.a.Log.Warn("recording finished tasks: " + err.Error())

@@ -74,7 +74,8 @@ func (a *Activities) leave(ctx context.Context, w workflows.WindowRef, state *co
 		return err
 	}
 	list, err := blobs.Pack(ctx, a.Blobs, prefix(w), beatInline/maxEarlier, done)
-	state.Done = append(kept, list)
+	kept = append(kept, list)
+	state.Done = kept
 	return err
 }
 

@@ -44,6 +44,7 @@ var programs = map[string]func() int{
 	// A program that runs the app itself and ends it by its context.
 	"embedding": func() int {
 		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
 		cfg, _, err := config.Load(config.LoadOptions{Path: os.Args[2], Environ: os.Environ()})
 		if err != nil {
 			return ExitFailed
@@ -336,13 +337,14 @@ func TestRun_SignalsAfterTheContext(t *testing.T) {
 	b := setup(t)
 	p := start(t, "embedding", nil, "-config", b.file(t))
 	p.awaitOutput(t, "deaf\n")
-	code := make(chan int, 1)
-	go func() { code <- p.ended(t) }()
+	ended := make(chan error, 1)
+	go func() { ended <- p.cmd.Wait() }()
 	require.Eventually(t, func() bool {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM) // some come together and are one
-		return len(code) > 0
+		return len(ended) > 0
 	}, eventually, soon)
-	require.Equal(t, ExitKilled, <-code)
+	require.Error(t, <-ended)
+	require.Equal(t, ExitKilled, p.cmd.ProcessState.ExitCode())
 }
 
 // The executor of a pipeline in YAML polls like one with a handler in Go.

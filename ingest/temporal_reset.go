@@ -55,7 +55,6 @@ func (t *Temporal) Reset(ctx context.Context, workflowID, reason string, maxRuns
 		Reason:                    fmt.Sprintf(rerunReason, run, reason),
 		WorkflowTaskFinishEventId: h.task + 1,
 		RequestId:                 fmt.Sprintf("%s/rerun/%d", runID, run),
-		ResetReapplyExcludeTypes:  []enumspb.ResetReapplyExcludeType{enumspb.RESET_REAPPLY_EXCLUDE_TYPE_CANCEL_REQUEST},
 	})
 	if err != nil {
 		return 0, fmt.Errorf("resetting %s: %w", workflowID, explained(ctx, err))
