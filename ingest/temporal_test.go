@@ -324,6 +324,7 @@ func TestTemporal(t *testing.T) {
 		t.Parallel()
 
 		b := setupTemporal(t)
+		b.link.Topic = "in_1" // _ is any character to some databases
 		start := func(change func(*workflows.Link)) string {
 			in := b.input(199)
 			change(&in.Link)
@@ -338,6 +339,7 @@ func TestTemporal(t *testing.T) {
 			start(func(*workflows.Link) {}),
 			start(func(l *workflows.Link) { l.Partition = 33 }),
 			start(func(l *workflows.Link) { l.Topic = "in2" }),
+			start(func(l *workflows.Link) { l.Topic, l.Epoch = "inx1", "0-20250101-1" }),
 		}
 		ended := 0
 		require.Eventually(t, func() bool { // visibility may lag
