@@ -139,7 +139,7 @@ func (a *Activities) deliver(
 		return out, nil, nil
 	}
 	if ctx.Err() != nil {
-		return out, nil, context.Cause(ctx) // the worker stops: not the sinks' fault
+		return d.cutOff(ctx, failures, out)
 	}
 	for _, group := range grouped(failures) {
 		if err := d.decide(ctx, group, &out); err != nil {
@@ -147,6 +147,28 @@ func (a *Activities) deliver(
 		}
 	}
 	return out, failures[0].Err, nil
+}
+
+// cutOff is an attempt that ended because the worker stops, which is not the
+// sinks' fault: what has not arrived is delivered elsewhere, and only that.
+func (d *decider) cutOff(
+	ctx context.Context, failures []sinks.SinkFailure, out workflows.DeliverResult,
+) (_ workflows.DeliverResult, why, err error) {
+	if out.Delivered == 0 {
+		return out, nil, context.Cause(ctx)
+	}
+	byRef := map[sinks.Ref][]sinks.SinkFailure{}
+	var order []sinks.Ref
+	for _, f := range failures {
+		if _, ok := byRef[f.Ref]; !ok {
+			order = append(order, f.Ref)
+		}
+		byRef[f.Ref] = append(byRef[f.Ref], f)
+	}
+	for _, ref := range order {
+		out.Pending = append(out.Pending, d.next(byRef[ref]))
+	}
+	return out, failures[0].Err, d.pack(ctx, &out)
 }
 
 // positions are the items of ranges, those that exist.

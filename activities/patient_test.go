@@ -291,6 +291,34 @@ func (d *deafOutbound) RecordHeartbeat(ctx context.Context, details ...any) {
 	}
 }
 
+// What has arrived when the worker has no time left is not delivered again by
+// the next one.
+func TestDeliver_IsCutOff(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t, options{policy: delivery(time.Hour), other: delivery(time.Hour)})
+	in := patiently(3)
+	in.Patient = false
+	stop := b.stoppable()
+	b.other.Stall()
+	b.sink.Refuse(func(p sinks.Payload) error {
+		if p.ID == "id2" {
+			stop()
+		}
+		return nil
+	})
+	out, err := run[workflows.DeliverResult](t, b, b.acts.Deliver, in)
+	require.NoError(t, err)
+	require.Equal(t, 3, out.Delivered)
+	require.Len(t, out.Pending, 1)
+	job := out.Pending[0]
+	require.Equal(t, "other", job.To.Name)
+	require.Zero(t, job.Attempts, "it was none")
+	require.Zero(t, job.After)
+	require.Equal(t, []workflows.Range{{First: 3, Last: 5}}, job.Items.Items)
+	require.Equal(t, []workflows.Range{{First: 100, Last: 102}}, job.Offsets)
+}
+
 // A hook that is cut off because the worker stops has not said where payloads
 // go.
 func TestDeliver_HookIsCutOff(t *testing.T) {
