@@ -109,6 +109,12 @@ chaos: toolchain ## Kills parts of a real pipeline at random and proves that not
 	@go build -o $(BIN)/chaos ./integration/chaos/cmd
 	@$(BIN)/chaos $(ARGS)
 
+.PHONY: bench
+bench: toolchain ## Measures a real pipeline against what the machine can do; ARGS holds its flags, see ARGS=-help
+	@mkdir -p $(BIN)
+	@go build -o $(BIN)/bench ./integration/bench/cmd
+	@$(BIN)/bench $(ARGS)
+
 .PHONY: clean
 clean: ## Removes what was built; installed tools and services stay in .cache
 	rm -rf bin

@@ -145,6 +145,9 @@ func (p *process) signal(s os.Signal) error {
 	return nil
 }
 
+// PID is the number of the process.
+func (p *process) PID() int { return p.cmd.Process.Pid }
+
 // alive returns an error with the end of the log when the program has ended.
 func (p *process) alive() error {
 	select {

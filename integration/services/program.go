@@ -36,9 +36,6 @@ func StartProgram(cfg ProgramConfig) (*Program, error) {
 // Name is the program's.
 func (p *Program) Name() string { return p.name }
 
-// PID is the number of the process.
-func (p *Program) PID() int { return p.cmd.Process.Pid }
-
 // Signal sends a signal, for what neither Stop nor Kill does.
 func (p *Program) Signal(s os.Signal) error { return p.signal(s) }
 
