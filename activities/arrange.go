@@ -294,7 +294,7 @@ func specs(tasks []drakkar.Task) []workflows.TaskSpec {
 func (a *Activities) batches(ctx context.Context, w workflows.WindowRef, specs []workflows.TaskSpec) ([]workflows.Batch, error) {
 	room := w.InlineLimit
 	var out []workflows.Batch
-	for _, part := range cutWithin(specs, a.taskTime.value(), maxBatches) {
+	for _, part := range cutWithin(specs, a.pace(), maxBatches) {
 		b, err := a.batch(ctx, w, part, room)
 		if err != nil {
 			return nil, err

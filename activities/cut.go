@@ -12,6 +12,12 @@ const (
 	// with one.
 	batchWork = time.Second
 
+	// quickTask is the duration below which tasks are cut for all slots of a
+	// worker together, and not for one. What a batch costs Temporal would
+	// otherwise be more than its tasks. Longer ones are worth spreading over
+	// workers.
+	quickTask = 50 * time.Millisecond
+
 	// unknownTask is the duration of tasks before the first was observed.
 	unknownTask = 50 * time.Millisecond
 
@@ -76,6 +82,19 @@ func cut(specs []workflows.TaskSpec, perTask time.Duration, most int) [][]workfl
 	flush()
 	return out
 }
+
+// pace is what one task takes of a batch's second, from the mean duration of
+// tasks: the quicker they are, the more slots are reckoned to share it.
+func pace(perTask time.Duration, slots int) time.Duration {
+	if perTask <= 0 || perTask >= quickTask {
+		return perTask
+	}
+	share := float64(perTask) / float64(quickTask)
+	return max(1, perTask/time.Duration(slots), time.Duration(share*float64(perTask)))
+}
+
+// pace is that of the tasks seen so far, on a worker like this one.
+func (a *Activities) pace() time.Duration { return pace(a.taskTime.value(), a.Pool.Stats().Slots) }
 
 // size is how many tasks of that duration a batch takes, when there are n.
 func size(n int, perTask time.Duration, most int) int {

@@ -66,6 +66,37 @@ func TestCut_Property(t *testing.T) {
 	})
 }
 
+// Quick tasks fill all slots for the second, slow ones one slot; in between, the
+// slower a task the smaller its batch.
+func TestPace(t *testing.T) {
+	t.Parallel()
+
+	for _, tt := range []struct {
+		perTask time.Duration
+		slots   int
+		want    time.Duration
+	}{
+		{0, 4, 0}, // nothing was seen yet
+		{time.Nanosecond, 4, 1},
+		{2 * time.Millisecond, 4, 500 * time.Microsecond},
+		{2 * time.Millisecond, 1, 2 * time.Millisecond},
+		{2 * time.Millisecond, 100, 80 * time.Microsecond},
+		{20 * time.Millisecond, 16, 8 * time.Millisecond},
+		{40 * time.Millisecond, 16, 32 * time.Millisecond},
+		{quickTask, 16, quickTask},
+		{time.Minute, 16, time.Minute},
+	} {
+		require.Equal(t, tt.want, pace(tt.perTask, tt.slots), "%s, %d slots", tt.perTask, tt.slots)
+	}
+	for _, slots := range []int{1, 4, 64} {
+		last := time.Duration(0)
+		for d := time.Microsecond; d < time.Second; d += 97 * time.Microsecond {
+			require.LessOrEqual(t, last, pace(d, slots), "%s, %d slots", d, slots)
+			last = pace(d, slots)
+		}
+	}
+}
+
 func TestCut(t *testing.T) {
 	t.Parallel()
 

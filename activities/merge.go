@@ -195,7 +195,7 @@ func (a *Activities) followUps(ctx context.Context, w workflows.WindowRef, m *me
 			return nil, err
 		}
 	}
-	for _, part := range cutWithin(m.replaced, a.taskTime.value(), max(1, l.followUps)) {
+	for _, part := range cutWithin(m.replaced, a.pace(), max(1, l.followUps)) {
 		if err := add(part, 0); err != nil {
 			return nil, err
 		}
