@@ -30,6 +30,10 @@ type Task struct {
 	// Dir is the working directory; empty means the executor's own.
 	Dir string
 
+	// Mode is how the program runs: spawned for this task, or resident, which
+	// is one that takes task after task. Empty means executor.mode.
+	Mode TaskMode
+
 	// Timeout bounds one attempt, the wait for a slot not included. Zero means
 	// executor.task_timeout.
 	Timeout time.Duration
@@ -62,6 +66,21 @@ type Task struct {
 	ParentID string
 }
 
+// TaskMode is how the program of a task runs.
+type TaskMode string
+
+const (
+	// ModeSpawn starts the program for the task, with its arguments and its
+	// standard input.
+	ModeSpawn TaskMode = "spawn"
+
+	// ModeResident hands the task to a program that was started before with
+	// the same Binary, Dir and Env, or starts one, in the protocol of
+	// docs/resident.md. An Env that differs from task to task makes each task
+	// start a program of its own.
+	ModeResident TaskMode = "resident"
+)
+
 // Precomputed is a result known without running anything.
 type Precomputed struct {
 	Stdout   Bytes         `json:"stdout,omitempty"`
@@ -93,6 +112,7 @@ type taskJSON struct {
 	Env           map[string]Bytes  `json:"env,omitempty"`
 	Binary        Bytes             `json:"binary,omitempty"`
 	Dir           Bytes             `json:"dir,omitempty"`
+	Mode          TaskMode          `json:"mode,omitempty"`
 	Timeout       time.Duration     `json:"timeout,omitempty"`
 	Priority      *float64          `json:"priority,omitempty"`
 	Labels        map[string]string `json:"labels,omitempty"`
@@ -108,8 +128,8 @@ type taskJSON struct {
 // slice comes back as nil.
 func (t Task) MarshalJSON() ([]byte, error) {
 	w := taskJSON{
-		ID: t.ID, Binary: Bytes(t.Binary), Dir: Bytes(t.Dir), Timeout: t.Timeout, Priority: t.Priority,
-		Labels: t.Labels, Metadata: t.Metadata, Precomputed: t.Precomputed, Retry: t.Retry,
+		ID: t.ID, Binary: Bytes(t.Binary), Dir: Bytes(t.Dir), Mode: t.Mode, Timeout: t.Timeout,
+		Priority: t.Priority, Labels: t.Labels, Metadata: t.Metadata, Precomputed: t.Precomputed, Retry: t.Retry,
 		SourceOffsets: t.SourceOffsets, ParentID: t.ParentID,
 	}
 	if t.Stdin != nil {
@@ -134,8 +154,8 @@ func (t *Task) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("decoding task: %w", err)
 	}
 	*t = Task{
-		ID: w.ID, Binary: string(w.Binary), Dir: string(w.Dir), Timeout: w.Timeout, Priority: w.Priority,
-		Labels: w.Labels, Metadata: w.Metadata, Precomputed: w.Precomputed, Retry: w.Retry,
+		ID: w.ID, Binary: string(w.Binary), Dir: string(w.Dir), Mode: w.Mode, Timeout: w.Timeout,
+		Priority: w.Priority, Labels: w.Labels, Metadata: w.Metadata, Precomputed: w.Precomputed, Retry: w.Retry,
 		SourceOffsets: w.SourceOffsets, ParentID: w.ParentID,
 	}
 	if w.Stdin != nil {

@@ -13,8 +13,8 @@ import (
 // CheckTasks fills in missing ids, sorts source offsets, and refuses tasks
 // which name no message, a message outside of the window, or an id twice, and
 // those which could not travel: their ids and names of variables must be valid
-// UTF-8, their Priority finite, and their Metadata encodable as JSON. The error
-// is about the first of them.
+// UTF-8, their Mode known, their Priority finite, and their Metadata encodable
+// as JSON. The error is about the first of them.
 func CheckTasks(tasks []Task, partition int32, inWindow func(offset int64) bool) error {
 	seen := make(map[string]int, len(tasks))
 	for i := range tasks {
@@ -54,6 +54,9 @@ func (t *Task) travels() error {
 		if !utf8.ValidString(name) {
 			return fmt.Errorf("the name %q in its Env is not valid UTF-8", name)
 		}
+	}
+	if t.Mode != "" && t.Mode != ModeSpawn && t.Mode != ModeResident {
+		return fmt.Errorf("its Mode is %q, which is neither %s nor %s", t.Mode, ModeSpawn, ModeResident)
 	}
 	if p := t.Priority; p != nil && (math.IsNaN(*p) || math.IsInf(*p, 0)) {
 		return fmt.Errorf("its Priority is %v", *p)

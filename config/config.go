@@ -346,6 +346,13 @@ type Executor struct {
 	// Program to run; a task may name another.
 	BinaryPath string `yaml:"binary_path"`
 
+	// How programs run: spawn starts one for each task, resident hands task
+	// after task to one that stays, in the protocol of docs/resident.md. A task
+	// may name its own.
+	Mode string `yaml:"mode" default:"spawn" range:"spawn|resident"`
+
+	Resident Resident `yaml:"resident"`
+
 	// Environment added for every program.
 	Env map[string]string `yaml:"env" secret:"true" keys:"exact"`
 
@@ -392,6 +399,29 @@ type Executor struct {
 	// How long Temporal waits for a silent executor before its unfinished tasks
 	// run elsewhere.
 	HeartbeatTimeout time.Duration `yaml:"heartbeat_timeout" default:"10s" range:"2s..10m"`
+}
+
+// Resident rules programs that take task after task. They speak the protocol of
+// docs/resident.md. There are never more of them than max_executors.
+type Resident struct {
+	// How messages of the protocol follow one another: lines, one line of JSON
+	// each, or length, JSON behind four bytes with its length.
+	Framing string `yaml:"framing" default:"lines" range:"lines|length"`
+
+	// Arguments the program is started with. Those of a task reach it with the
+	// task.
+	Args []string `yaml:"args"`
+
+	// How long a program may take after its start until it says that it is
+	// ready. The timeout of a task begins only then.
+	StartTimeout time.Duration `yaml:"start_timeout" default:"30s" range:"1ms..168h"`
+
+	// Tasks after which a program is replaced by a fresh one. 0 keeps it.
+	MaxTasks int `yaml:"max_tasks" default:"0" range:"0..1000000000"`
+
+	// Bytes of memory at which a program is replaced by a fresh one, measured
+	// between tasks, without its children, on Linux only. 0 does not measure.
+	MaxMemoryBytes int `yaml:"max_memory_bytes" default:"0" range:"0.."`
 }
 
 // Handler is a pipeline without Go: one command for each message. It is used

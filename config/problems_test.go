@@ -160,7 +160,7 @@ sinks:
 	require.Equal(t, []string{
 		`executor.max_executors: "many" is not a whole number (f.yaml:2)`,
 		"executor.window_size: 0 is outside 1..10000 (f.yaml:3)",
-		"executor.nope: is not a setting, the nearest that is one is env (f.yaml:4)",
+		"executor.nope: is not a setting, the nearest that is one is mode (f.yaml:4)",
 		"sinks.kafka.a.topc: is not a setting, the nearest that is one is topic (f.yaml:7)",
 		"sinks.kafka.a.topic: must be set (f.yaml:7)",
 		"DRAKKAR_EXECUTOR__MAX_RETRIES: -1 is outside 0..1000",

@@ -184,7 +184,7 @@ func TestCommand(t *testing.T) {
 		require.Equal(t, 1, code)
 		require.Empty(t, out)
 		require.Equal(t, "executor.window_size: 0 is outside 1..10000 ("+bad+":2)\n"+
-			"executor.nope: is not a setting, the nearest that is one is env ("+bad+":3)\n", errOut)
+			"executor.nope: is not a setting, the nearest that is one is mode ("+bad+":3)\n", errOut)
 	})
 
 	t.Run("Missing", func(t *testing.T) {

@@ -331,6 +331,34 @@ type TaskFailed struct {
 // OrphanKilled: a process that had left its task's process group was ended.
 type OrphanKilled struct{ PID int }
 
+// ResidentStarted: a program that takes task after task was started and is
+// ready.
+type ResidentStarted struct {
+	PID    int
+	Binary string
+	Took   time.Duration // until it was ready
+}
+
+// ResidentEnded: a program that takes task after task is gone. One that was
+// never ready ends without having started.
+type ResidentEnded struct {
+	PID    int
+	Binary string
+	// Reason is max_tasks or max_memory when it was replaced, evicted when its
+	// room was needed for another program, stopped with the pool, interrupted
+	// with a task that timed out or was cancelled, protocol when it broke the
+	// protocol, exited when it ended by itself.
+	Reason string
+	// Detail is what is known of the reasons protocol and exited, one line.
+	Detail string
+	Ready  bool // it has been ready
+	Tasks  int  // answered
+	Lived  time.Duration
+	// Unclaimed is how many bytes it wrote to stderr between tasks. They are in
+	// no result.
+	Unclaimed int64
+}
+
 // ---- delivery ----
 
 // Produced: a payload has arrived.

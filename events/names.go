@@ -94,6 +94,12 @@ func (TaskFailed) EventName() string { return "task_failed" }
 func (OrphanKilled) EventName() string { return "orphan_killed" }
 
 // EventName implements Event.
+func (ResidentStarted) EventName() string { return "resident_started" }
+
+// EventName implements Event.
+func (ResidentEnded) EventName() string { return "resident_ended" }
+
+// EventName implements Event.
 func (Produced) EventName() string { return "produced" }
 
 // EventName implements Event.

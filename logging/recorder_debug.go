@@ -66,6 +66,11 @@ func (r *recorder) debugExecutor(e events.Event) {
 				zap.Duration("waited", e.Waited), zap.Bool("precomputed", e.Precomputed))...)
 	case events.TaskCompleted:
 		r.line(zap.DebugLevel, categoryExecutor, "task succeeded", e, taskCompleted(e)...)
+	case events.ResidentStarted:
+		r.line(zap.DebugLevel, categoryExecutor, "resident program is ready", e,
+			zap.Int("pid", e.PID), zap.String("binary", e.Binary), zap.Duration(fieldTook, e.Took))
+	case events.ResidentEnded:
+		r.line(zap.DebugLevel, categoryExecutor, "resident program ended", e, residentEnded(e)...)
 	case events.Produced:
 		r.line(zap.DebugLevel, categorySink, "payload arrived", e,
 			at(e.At, sink(e.Sink, zap.String("id", e.ID), zap.String("target", e.Target))...)...)

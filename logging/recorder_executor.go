@@ -61,10 +61,26 @@ func (r *recorder) task(e events.Event) bool {
 	case events.OrphanKilled:
 		r.line(zap.WarnLevel, categoryExecutor, "process that had left its task's process group ended", e,
 			zap.Int("pid", e.PID))
+	case events.ResidentEnded:
+		if e.Detail == "" {
+			return false
+		}
+		r.line(zap.WarnLevel, categoryExecutor, "resident program ended unasked, or had to be", e, residentEnded(e)...)
 	default:
 		return false
 	}
 	return true
+}
+
+func residentEnded(e events.ResidentEnded) []zap.Field {
+	fields := []zap.Field{
+		zap.Int("pid", e.PID), zap.String("binary", e.Binary), zap.String("reason", e.Reason), zap.Int("tasks", e.Tasks),
+		zap.Duration("lived", e.Lived), zap.Int64("unclaimed_stderr_bytes", e.Unclaimed),
+	}
+	if e.Detail != "" {
+		fields = append(fields, zap.String(fieldError, e.Detail))
+	}
+	return fields
 }
 
 func hookRan(e events.HookRan) []zap.Field {

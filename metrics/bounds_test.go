@@ -20,7 +20,7 @@ import (
 var labelFields = map[string]bool{
 	"Sink.Type": true, "Sink.Name": true, "Class": true, "Hook": true, "Policy": true, "State": true,
 	"PeriodicRun.Task": true, "Topic": true, "Partition": true, "Action": true, "Error.Kind": true,
-	"WorkflowTaskFailed.Workflow": true, "WorkflowTaskFailed.Reason": true,
+	"WorkflowTaskFailed.Workflow": true, "WorkflowTaskFailed.Reason": true, "ResidentEnded.Reason": true,
 }
 
 // vary gives every other text, error and number of an event a value of its own.

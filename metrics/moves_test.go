@@ -81,6 +81,18 @@ var moves = []struct {
 	{"OffsetsSkipped", events.OffsetsSkipped{At: at3, Next: 142}, []string{"drakkar_offsets_skipped_total 42"}},
 	{"OldWindowsCancelled", events.OldWindowsCancelled{At: at3, Windows: 2}, []string{"drakkar_old_windows_cancelled_total 2"}},
 	{"OrphanKilled", events.OrphanKilled{PID: 7}, []string{"drakkar_executor_orphans_killed_total 1"}},
+	{"ResidentStarted", events.ResidentStarted{PID: 7}, []string{
+		"drakkar_executor_resident_processes 1",
+		"drakkar_executor_resident_started_total 1",
+	}},
+	{"ResidentEnded", events.ResidentEnded{PID: 7, Reason: "exited", Ready: true, Unclaimed: 9}, []string{
+		`drakkar_executor_resident_ended_total{reason="exited"} 1`,
+		"drakkar_executor_resident_processes -1",
+		"drakkar_executor_resident_unclaimed_stderr_bytes_total 9",
+	}},
+	{"ResidentEndedBeforeItWasReady", events.ResidentEnded{PID: 7, Reason: "protocol"}, []string{
+		`drakkar_executor_resident_ended_total{reason="protocol"} 1`,
+	}},
 	{"ParseFailed", events.ParseFailed{At: at3, Policy: "dlq"}, []string{`drakkar_parse_errors_total{policy="dlq"} 1`}},
 	{"Paused", events.Paused{At: at3}, []string{"drakkar_backpressure_active 1"}},
 	{"PeriodicRun", events.PeriodicRun{Task: "sync", Took: time.Second}, []string{

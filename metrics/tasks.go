@@ -28,6 +28,11 @@ type taskMetrics struct {
 	precomputed prometheus.Counter
 	orphans     prometheus.Counter
 
+	residents         prometheus.Gauge
+	residentsStarted  prometheus.Counter
+	residentsEnded    *prometheus.CounterVec
+	residentUnclaimed prometheus.Counter
+
 	active  prometheus.Gauge
 	waiting prometheus.Gauge
 	slots   prometheus.Gauge
@@ -37,6 +42,7 @@ type taskMetrics struct {
 func newTaskMetrics(b *builder) taskMetrics {
 	m := taskMetrics{sincePool: &stopwatch{}, queued: &atomic.Bool{}}
 	m.defineTasks(b)
+	m.defineResidents(b)
 	m.definePool(b)
 	return m
 }
@@ -60,6 +66,17 @@ func (m *taskMetrics) defineTasks(b *builder) {
 		"Processes that had left the process group of their task and were ended.")
 }
 
+func (m *taskMetrics) defineResidents(b *builder) {
+	m.residents = b.gauge("executor_resident_processes",
+		"Resident programs that are ready or at work.")
+	m.residentsStarted = b.counter("executor_resident_started_total",
+		"Resident programs that were started and became ready.")
+	m.residentsEnded = b.counterVec("executor_resident_ended_total",
+		"Resident programs that ended; reason is max_tasks, max_memory, evicted, stopped, interrupted, protocol or exited.", "reason")
+	m.residentUnclaimed = b.counter("executor_resident_unclaimed_stderr_bytes_total",
+		"Bytes that resident programs wrote to stderr between tasks, which are in no result.")
+}
+
 func (m *taskMetrics) definePool(b *builder) {
 	m.active = b.gauge("executor_pool_active",
 		"Slots in use.")
@@ -81,6 +98,11 @@ func (m *taskMetrics) record(e events.Event) {
 		m.recordFailed(e)
 	case events.OrphanKilled:
 		m.orphans.Inc()
+	case events.ResidentStarted:
+		m.residentsStarted.Inc()
+		m.residents.Inc()
+	case events.ResidentEnded:
+		m.recordResidentEnded(e)
 	case events.PoolState:
 		m.recordPool(e)
 	case events.QueueDepth:
@@ -117,6 +139,14 @@ func (m *taskMetrics) recordFailed(e events.TaskFailed) {
 	}
 	if e.Action == actionRetry {
 		m.retries.Inc()
+	}
+}
+
+func (m *taskMetrics) recordResidentEnded(e events.ResidentEnded) {
+	m.residentsEnded.WithLabelValues(e.Reason).Inc()
+	m.residentUnclaimed.Add(float64(max(0, e.Unclaimed)))
+	if e.Ready {
+		m.residents.Dec()
 	}
 }
 
