@@ -226,7 +226,11 @@ func poolConfig(c config.Executor) executor.Config {
 	return executor.Config{
 		Slots: c.MaxExecutors, BinaryPath: c.BinaryPath, Env: c.Env, EnvInheritParent: c.EnvInheritParent,
 		EnvInheritDeny: c.EnvInheritDeny, TaskTimeout: c.TaskTimeout, KillGrace: c.KillGrace,
-		MaxOutputBytes: c.MaxOutputBytes,
+		MaxOutputBytes: c.MaxOutputBytes, Mode: drakkar.TaskMode(c.Mode),
+		Resident: executor.Resident{
+			Framing: c.Resident.Framing, Args: c.Resident.Args, StartTimeout: c.Resident.StartTimeout,
+			MaxTasks: c.Resident.MaxTasks, MaxMemoryBytes: c.Resident.MaxMemoryBytes,
+		},
 	}
 }
 

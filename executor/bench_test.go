@@ -2,6 +2,7 @@ package executor
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
 	"sync"
 	"syscall"
@@ -31,6 +32,30 @@ func BenchmarkPool(b *testing.B) {
 		_, err := p.Run(b.Context(), Job{Task: drakkar.Task{ID: "t", Args: []string{"x"}}, At: at})
 		return err
 	})
+}
+
+// BenchmarkResident runs the same trivial task by resident programs: compare
+// with BenchmarkPool, which is how a spawned one does.
+func BenchmarkResident(b *testing.B) {
+	self, err := os.Executable()
+	require.NoError(b, err)
+	for _, framing := range []string{FramingLines, FramingLength} {
+		b.Run(framing, func(b *testing.B) {
+			p, err := New(Config{
+				Slots: benchSlots, BinaryPath: self, Env: map[string]string{helperEnv: "resident"}, EnvInheritParent: true,
+				TaskTimeout: time.Minute, KillGrace: time.Second, MaxOutputBytes: 1 << 20,
+				Mode: drakkar.ModeResident, Resident: Resident{Framing: framing},
+			}, Deps{})
+			require.NoError(b, err)
+			require.NoError(b, p.Start(b.Context()))
+			defer func() { _ = p.Stop(b.Context()) }()
+
+			inParallel(b, func() error {
+				_, err := p.Run(b.Context(), Job{Task: drakkar.Task{ID: "t", Args: []string{"echo", "x"}}, At: events.At{Topic: "t"}})
+				return err
+			})
+		})
+	}
 }
 
 // BenchmarkExec is the bare os/exec loop that BenchmarkPool is measured by, with

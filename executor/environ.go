@@ -10,8 +10,8 @@ import (
 )
 
 // TaskEnv is a variable in the environment of every program. Its value is a
-// random text of the pool, the number of the run and the task's id, with
-// colons between them. A process that carries it came of that run, which is
+// random text of the pool, the number of the run and the task's id, or "resident"
+// for a program that takes task after task, with colons between them. A process that carries it came of that run, which is
 // how the pool knows what to end; a program that removes it from its
 // descendants keeps them from being found once they left its process group.
 const TaskEnv = "DRAKKAR_TASK"
@@ -36,11 +36,24 @@ func baseEnviron(cfg Config) []string {
 // taskEnviron is the environment of one run: the common part, the task's own,
 // and the mark. Of entries with one name the last counts.
 func (p *Pool) taskEnviron(t drakkar.Task, run uint64) []string {
-	environ := make([]string, len(p.environ), len(p.environ)+len(t.Env)+1)
-	copy(environ, p.environ)
 	id, _, _ := strings.Cut(t.ID, "\x00")
-	return append(appendEnv(environ, t.Env),
-		TaskEnv+"="+p.token+":"+strconv.FormatUint(run, 10)+":"+bounded(id, maxTaskID))
+	return append(p.environOf(t), p.mark(run, bounded(id, maxTaskID)))
+}
+
+// residentEnviron is the environment of a resident program for tasks like t.
+func (p *Pool) residentEnviron(t drakkar.Task, run uint64) []string {
+	return append(p.environOf(t), ResidentEnv+"="+p.cfg.Resident.Framing, p.mark(run, "resident"))
+}
+
+// environOf is the common part and the task's own.
+func (p *Pool) environOf(t drakkar.Task) []string {
+	environ := make([]string, len(p.environ), len(p.environ)+len(t.Env)+2)
+	copy(environ, p.environ)
+	return appendEnv(environ, t.Env)
+}
+
+func (p *Pool) mark(run uint64, who string) string {
+	return TaskEnv + "=" + p.token + ":" + strconv.FormatUint(run, 10) + ":" + who
 }
 
 // appendEnv adds a map in the order of its names.

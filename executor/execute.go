@@ -11,17 +11,21 @@ import (
 	"github.com/drakkar-go/drakkar/events"
 )
 
-// errTimedOut is the cause of a context that ended at its task's timeout.
-var errTimedOut = errors.New("the task's timeout has passed")
+var (
+	// errTimedOut is the cause of a context that ended at its task's timeout.
+	errTimedOut = errors.New("the task's timeout has passed")
 
-// bound returns the context of an attempt. It ends at the task's timeout, with
-// errTimedOut, with ctx, and when the pool ends its tasks.
-func (p *Pool) bound(ctx context.Context, life *lifetime, t drakkar.Task) (context.Context, func()) {
+	// errNotReady is that of one in which a resident program should have become
+	// ready.
+	errNotReady = errors.New("the time to become ready has passed")
+)
+
+// bound returns the context of an attempt. It ends with ctx, and when the pool
+// ends its tasks.
+func (l *lifetime) bound(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	unhook := context.AfterFunc(life.ctx, func() { cancel(context.Cause(life.ctx)) })
-	ctx, stopTimer := context.WithTimeoutCause(ctx, p.timeout(t), errTimedOut)
+	unhook := context.AfterFunc(l.ctx, func() { cancel(context.Cause(l.ctx)) })
 	return ctx, func() {
-		stopTimer()
 		unhook()
 		cancel(nil)
 	}
@@ -65,6 +69,9 @@ func (p *Pool) precomputed(j Job) (drakkar.Result, error) {
 
 // execute runs the handler's own Go.
 func (p *Pool) execute(ctx context.Context, j Job) (drakkar.Result, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, p.timeout(j.Task), errTimedOut)
+	defer cancel()
+
 	started := time.Now()
 	res, err := callExecute(ctx, j)
 	res.Task, res.Attempt = j.Task, j.Attempt

@@ -21,12 +21,12 @@ type leash struct {
 }
 
 // end tells the group to end, and kills it after the grace. It does nothing
-// when the program has ended by itself.
+// when the program has ended by itself, or was told before.
 func (l *leash) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	if l.exited {
+	if l.exited || !l.deadline.IsZero() {
 		return
 	}
 	l.deadline = time.Now().Add(l.grace)

@@ -19,6 +19,7 @@ type lifetime struct {
 	devNull *os.File // stdin of programs that get none
 	spawns  chan spawn
 	runs    runs
+	places  *places
 	sweeper *sweeper
 
 	ctx      context.Context // ends running tasks, with ErrStopped
@@ -40,7 +41,7 @@ func newLifetime(p *Pool) (*lifetime, error) {
 		return nil, fmt.Errorf("opening the programs' standard input: %w", err)
 	}
 	l := &lifetime{
-		devNull: devNull, spawns: make(chan spawn),
+		devNull: devNull, spawns: make(chan spawn), places: newPlaces(p.cfg.Slots),
 		draining: make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	l.ctx, l.kill = context.WithCancelCause(context.Background())
@@ -66,11 +67,14 @@ func (l *lifetime) drain(p *Pool) {
 	go l.finish(p)
 }
 
-// finish waits for the tasks and ends the lifetime.
+// finish waits for the tasks and ends the lifetime. Resident programs end with
+// their tasks, and at once when they have none.
 func (l *lifetime) finish(p *Pool) {
+	l.places.close()
 	idle := make(chan struct{})
 	go func() {
 		l.tasks.Wait()
+		l.places.all.Wait()
 		close(idle)
 	}()
 	select {

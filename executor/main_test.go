@@ -50,6 +50,25 @@ func helper(name string, args []string) error {
 		}
 		fmt.Println(cmd.Process.Pid)
 		return nil
+	case "resident":
+		return residentHelper(args)
+	case "residentpool":
+		// Runs one task in a resident shell, which gets the arguments, and stays.
+		p, err := New(Config{
+			Slots: 1, TaskTimeout: time.Hour, KillGrace: time.Hour, BinaryPath: "/bin/sh",
+			Mode: drakkar.ModeResident, Resident: Resident{Args: args},
+		}, Deps{})
+		if err != nil {
+			return err
+		}
+		if err := p.Start(context.Background()); err != nil {
+			return err
+		}
+		if _, err := p.Run(context.Background(), Job{Task: drakkar.Task{ID: "t"}}); err != nil {
+			return err
+		}
+		<-time.After(time.Hour)
+		return nil
 	case "pool":
 		// Runs its arguments in a pool.
 		p, err := New(Config{Slots: 1, TaskTimeout: time.Hour, KillGrace: time.Hour}, Deps{})

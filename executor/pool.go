@@ -14,6 +14,7 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -43,6 +44,13 @@ type Config struct {
 	// every task names one.
 	BinaryPath string
 
+	// Mode is how programs of tasks that do not say it run. Empty means
+	// drakkar.ModeSpawn.
+	Mode drakkar.TaskMode
+
+	// Resident rules the programs that take task after task.
+	Resident Resident
+
 	// Env is added to the environment of every program.
 	Env map[string]string
 
@@ -70,6 +78,32 @@ type Config struct {
 	Environ []string
 }
 
+// Resident rules programs that take task after task, in the protocol of
+// docs/resident.md. Its fields are the settings of the same names below
+// executor.resident.
+type Resident struct {
+	// Framing is FramingLines or FramingLength. Empty means FramingLines.
+	Framing string
+
+	// Args are what a program is started with.
+	Args []string
+
+	// StartTimeout bounds the time until a program says that it is ready. 0
+	// means 30 s.
+	StartTimeout time.Duration
+
+	// MaxTasks is how many tasks a program takes before it is replaced. 0 does
+	// not bound them.
+	MaxTasks int
+
+	// MaxMemoryBytes is the memory at which a program is replaced, measured
+	// between tasks, without its children, on Linux. 0 does not measure.
+	MaxMemoryBytes int
+}
+
+// startTimeout is used when none is given.
+const startTimeout = 30 * time.Second
+
 // validate reports every problem at once, each under the key the user typed.
 func (c Config) validate() error {
 	var errs []error
@@ -85,13 +119,33 @@ func (c Config) validate() error {
 	if c.MaxOutputBytes < 0 {
 		errs = append(errs, fmt.Errorf("executor.max_output_bytes: %d is negative", c.MaxOutputBytes))
 	}
-	return errors.Join(errs...)
+	if c.Mode != "" && c.Mode != drakkar.ModeSpawn && c.Mode != drakkar.ModeResident {
+		errs = append(errs, fmt.Errorf("executor.mode: %q is neither %s nor %s", c.Mode, drakkar.ModeSpawn, drakkar.ModeResident))
+	}
+	return errors.Join(append(errs, c.Resident.validate()...)...)
+}
+
+func (r Resident) validate() []error {
+	var errs []error
+	if r.Framing != "" && r.Framing != FramingLines && r.Framing != FramingLength {
+		errs = append(errs, fmt.Errorf("executor.resident.framing: %q is neither %s nor %s", r.Framing, FramingLines, FramingLength))
+	}
+	if r.StartTimeout < 0 {
+		errs = append(errs, fmt.Errorf("executor.resident.start_timeout: %s is negative", r.StartTimeout))
+	}
+	if r.MaxTasks < 0 {
+		errs = append(errs, fmt.Errorf("executor.resident.max_tasks: %d is negative", r.MaxTasks))
+	}
+	if r.MaxMemoryBytes < 0 {
+		errs = append(errs, fmt.Errorf("executor.resident.max_memory_bytes: %d is negative", r.MaxMemoryBytes))
+	}
+	return errs
 }
 
 // Deps are what a pool reports to.
 type Deps struct {
-	// Events takes TaskStarted, TaskCompleted, OrphanKilled and PoolState. Nil
-	// drops them.
+	// Events takes TaskStarted, TaskCompleted, OrphanKilled, ResidentStarted,
+	// ResidentEnded and PoolState. Nil drops them.
 	Events events.Recorder
 }
 
@@ -147,6 +201,9 @@ func New(cfg Config, deps Deps) (*Pool, error) {
 	if cfg.Environ == nil {
 		cfg.Environ = os.Environ()
 	}
+	cfg.Mode = cmp.Or(cfg.Mode, drakkar.ModeSpawn)
+	cfg.Resident.Framing = cmp.Or(cfg.Resident.Framing, FramingLines)
+	cfg.Resident.StartTimeout = cmp.Or(cfg.Resident.StartTimeout, startTimeout)
 	return &Pool{
 		cfg: cfg, events: deps.Events, environ: baseEnviron(cfg),
 		token: rand.Text(), gate: newGate(cfg.Slots),
@@ -249,7 +306,7 @@ func (p *Pool) Run(ctx context.Context, j Job) (drakkar.Result, error) {
 	if err != nil {
 		return drakkar.Result{}, err
 	}
-	res, err := p.inSlot(ctx, life, j, slot, time.Since(asked))
+	res, err := p.inSlot(ctx, life, j, slot, asked)
 	if err != nil {
 		return res, err
 	}
@@ -259,24 +316,46 @@ func (p *Pool) Run(ctx context.Context, j Job) (drakkar.Result, error) {
 
 // inSlot runs the attempt and gives the slot back, also when Execute ends its
 // goroutine.
-func (p *Pool) inSlot(ctx context.Context, life *lifetime, j Job, slot int, waited time.Duration) (drakkar.Result, error) {
+func (p *Pool) inSlot(ctx context.Context, life *lifetime, j Job, slot int, asked time.Time) (drakkar.Result, error) {
 	defer p.gate.release(slot)
 
+	ctx, cancel := life.bound(ctx)
+	defer cancel()
+
+	run, err := p.way(ctx, life, j)
+	if err != nil {
+		return drakkar.Result{}, err
+	}
 	if j.Started != nil {
 		j.Started()
 	}
 	s := p.Stats()
 	p.events.Record(events.TaskStarted{
-		At: j.At, Task: j.Task, Attempt: j.Attempt, Slot: slot, Waited: waited,
+		At: j.At, Task: j.Task, Attempt: j.Attempt, Slot: slot, Waited: time.Since(asked),
 		Active: s.Active, Waiting: s.Waiting,
 	})
-	ctx, cancel := p.bound(ctx, life, j.Task)
-	defer cancel()
+	return run(ctx)
+}
 
+// way waits until there is what the attempt needs besides its slot, and returns
+// the way to run it.
+func (p *Pool) way(ctx context.Context, life *lifetime, j Job) (func(context.Context) (drakkar.Result, error), error) {
 	if j.Execute != nil {
-		return p.execute(ctx, j)
+		return func(ctx context.Context) (drakkar.Result, error) { return p.execute(ctx, j) }, nil
 	}
-	return p.runProgram(ctx, life, j)
+	kind := p.residentKind(j.Task)
+	idle, err := life.places.claim(ctx, kind)
+	switch {
+	case err != nil:
+		return nil, err
+	case kind == "":
+		return func(ctx context.Context) (drakkar.Result, error) {
+			defer life.places.leave()
+			return p.runProgram(ctx, life, j)
+		}, nil
+	default:
+		return func(ctx context.Context) (drakkar.Result, error) { return p.runResident(ctx, life, j, idle) }, nil
+	}
 }
 
 // completed reports success, after the slot was given back.

@@ -2,7 +2,6 @@ package executor
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,8 +28,10 @@ type program struct {
 // runProgram runs the task's program once.
 func (p *Pool) runProgram(ctx context.Context, life *lifetime, j Job) (drakkar.Result, error) {
 	res := drakkar.Result{Task: j.Task, Attempt: j.Attempt, ExitCode: -1, StartedAt: time.Now()}
+	ctx, cancel := context.WithTimeoutCause(ctx, p.timeout(j.Task), errTimedOut)
+	defer cancel()
 	if ctx.Err() != nil {
-		return p.interrupted(ctx, res)
+		return p.interrupted(context.Cause(ctx), res)
 	}
 	run := life.runs.begin()
 	defer func() {
@@ -42,7 +43,7 @@ func (p *Pool) runProgram(ctx context.Context, life *lifetime, j Job) (drakkar.R
 	if err != nil {
 		res.Duration = time.Since(res.StartedAt)
 		if passing(err) && ctx.Err() != nil {
-			return p.interrupted(ctx, res)
+			return p.interrupted(context.Cause(ctx), res)
 		}
 		return res, startFailed(res, err)
 	}
@@ -50,7 +51,7 @@ func (p *Pool) runProgram(ctx context.Context, life *lifetime, j Job) (drakkar.R
 	prog.fill(&res)
 	if prog.leash.ended() {
 		res.ExitCode = -1
-		return p.interrupted(ctx, res)
+		return p.interrupted(context.Cause(ctx), res)
 	}
 	return outcome(prog, res, err)
 }
@@ -66,12 +67,16 @@ func startFailed(res drakkar.Result, err error) error {
 }
 
 // interrupted is the end of an attempt whose context has ended.
-func (p *Pool) interrupted(ctx context.Context, res drakkar.Result) (drakkar.Result, error) {
-	cause := context.Cause(ctx)
-	if errors.Is(cause, errTimedOut) {
+func (p *Pool) interrupted(cause error, res drakkar.Result) (drakkar.Result, error) {
+	switch {
+	case errors.Is(cause, errTimedOut):
 		return res, p.timedOut(res)
+	case errors.Is(cause, errNotReady):
+		message := fmt.Sprintf("not ready within executor.resident.start_timeout, %s", p.cfg.Resident.StartTimeout)
+		return res, drakkar.TaskError{Kind: drakkar.TaskTimeout, Message: message, Result: res}
+	default:
+		return res, cause
 	}
-	return res, cause
 }
 
 // outcome judges a program that ended by itself. err is what waiting for it
@@ -114,23 +119,27 @@ func (g *program) fill(res *drakkar.Result) {
 	res.Stderr, res.StderrTruncated = g.stderr.kept, g.stderr.truncated
 }
 
-// newProgram prepares a run. A Cmd cannot be started again after an error, so
-// each try has its own.
-func (p *Pool) newProgram(life *lifetime, t drakkar.Task, environ []string) *program {
-	prog := &program{
-		//nolint:noctx // the leash ends the whole group, with a grace; a context would kill one process
-		cmd:    exec.Command(cmp.Or(t.Binary, p.cfg.BinaryPath), t.Args...),
+// newProgram prepares a run.
+func (p *Pool) newProgram() *program {
+	return &program{
 		stdout: capture{max: p.cfg.MaxOutputBytes},
 		stderr: capture{max: p.cfg.MaxOutputBytes},
 		leash:  leash{grace: p.cfg.KillGrace},
 	}
-	prog.cmd.Env, prog.cmd.Dir = environ, t.Dir
-	prog.cmd.Stdin = life.devNull
+}
+
+// command returns a command for the run. A Cmd cannot be started again after an
+// error, so each try has its own.
+func (g *program) command(life *lifetime, t drakkar.Task, binary string, environ []string) *exec.Cmd {
+	//nolint:noctx // the leash ends the whole group, with a grace; a context would kill one process
+	cmd := exec.Command(binary, t.Args...)
+	cmd.Env, cmd.Dir = environ, t.Dir
+	cmd.Stdin = life.devNull
 	if t.Stdin != nil {
-		prog.cmd.Stdin = bytes.NewReader(t.Stdin)
+		cmd.Stdin = bytes.NewReader(t.Stdin)
 	}
-	prog.cmd.Stdout, prog.cmd.Stderr = &prog.stdout, &prog.stderr
-	prog.cmd.SysProcAttr = procAttr()
-	prog.cmd.WaitDelay = max(p.cfg.KillGrace, minPipeGrace)
-	return prog
+	cmd.Stdout, cmd.Stderr = &g.stdout, &g.stderr
+	cmd.SysProcAttr = procAttr()
+	cmd.WaitDelay = max(g.leash.grace, minPipeGrace)
+	return cmd
 }

@@ -43,18 +43,30 @@ func (e *HostError) Unwrap() error { return e.TaskError }
 // start starts the task's program. Its error is a message for people, and wraps
 // the cause.
 func (p *Pool) start(ctx context.Context, life *lifetime, t drakkar.Task, run uint64) (*program, error) {
-	binary := cmp.Or(t.Binary, p.cfg.BinaryPath)
+	prog, environ := p.newProgram(), p.taskEnviron(t, run)
+	cmd, err := p.launch(ctx, life, t, func(binary string) *exec.Cmd {
+		return prog.command(life, t, binary, environ)
+	})
+	if err != nil {
+		return nil, err
+	}
+	prog.cmd, prog.leash.group = cmd, cmd.Process.Pid
+	return prog, nil
+}
+
+// launch starts the command that prepare returns for the task's program, and
+// tries again where that may help.
+func (p *Pool) launch(ctx context.Context, life *lifetime, t drakkar.Task, prepare func(binary string) *exec.Cmd) (*exec.Cmd, error) {
+	binary := p.binary(t)
 	if err := checkTask(t, binary); err != nil {
 		return nil, err
 	}
-	environ := p.taskEnviron(t, run)
 	pause := startPause
 	for try := 1; ; try++ {
-		prog := p.newProgram(life, t, environ)
-		err := life.spawn(prog.cmd.Start)
+		cmd := prepare(binary)
+		err := life.spawn(cmd.Start)
 		if err == nil {
-			prog.leash.group = prog.cmd.Process.Pid
-			return prog, nil
+			return cmd, nil
 		}
 		if !passing(err) || try == startTries || !pauseFor(ctx, pause) {
 			return nil, explainStart(err, t, binary)
@@ -62,6 +74,9 @@ func (p *Pool) start(ctx context.Context, life *lifetime, t drakkar.Task, run ui
 		pause *= 2
 	}
 }
+
+// binary is the program of a task.
+func (p *Pool) binary(t drakkar.Task) string { return cmp.Or(t.Binary, p.cfg.BinaryPath) }
 
 // checkTask finds what the system would refuse without saying which part of it.
 func checkTask(t drakkar.Task, binary string) error {

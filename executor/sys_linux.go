@@ -101,3 +101,33 @@ func parseStat(raw []byte) (stat, error) {
 	}
 	return stat{state: fields[0][0], parent: parent, group: group, started: string(fields[19])}, nil
 }
+
+// unread returns how many bytes that were written to a pipe nobody has read, or
+// will.
+func unread(pipe syscall.RawConn) (n int) {
+	_ = pipe.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+	return n
+}
+
+// memoryOf returns how many bytes of memory a process holds; 0 when that cannot
+// be told.
+func memoryOf(pid int) int {
+	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
+	if err != nil {
+		return 0
+	}
+	return parseStatm(raw) * os.Getpagesize()
+}
+
+// parseStatm returns the resident pages in a line of /proc/<pid>/statm.
+func parseStatm(raw []byte) int {
+	fields := bytes.Fields(raw)
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, err := strconv.Atoi(string(fields[1]))
+	if err != nil {
+		return 0
+	}
+	return pages
+}

@@ -26,6 +26,12 @@ func reap(cmd *exec.Cmd, exited func()) error {
 // awaitGroup does not wait: there is no portable way to see who is in a group.
 func awaitGroup(int, time.Time) {}
 
+// unread cannot tell how many bytes of a pipe were not read.
+func unread(syscall.RawConn) int { return 0 }
+
+// memoryOf cannot tell how much memory a process holds.
+func memoryOf(int) int { return 0 }
+
 // sweeper does nothing: only Linux lets a process adopt orphans.
 type sweeper struct{}
 
