@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/drakkar-go/drakkar"
+	"github.com/drakkar-go/drakkar/executor"
 )
 
 // Input is what a run is made of: messages and options, in any order.
@@ -101,6 +102,16 @@ func PassUnparsed() Input {
 // Binary is executor.binary_path: the program of tasks that name none.
 func Binary(path string) Input {
 	return inputFunc(func(r *run) error { r.binary = path; return nil })
+}
+
+// Resident runs programs as executor.mode: resident does, with executor.resident
+// framing and args. Tasks that name a Mode keep it; without this option, those
+// with drakkar.ModeResident use lines and no arguments.
+func Resident(framing string, args ...string) Input {
+	return inputFunc(func(r *run) error {
+		r.mode, r.resident = drakkar.ModeResident, executor.Resident{Framing: framing, Args: args}
+		return nil
+	})
 }
 
 // Slots is how many programs run at the same time. Defaults to 4.

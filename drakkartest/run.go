@@ -53,6 +53,8 @@ type run struct {
 	pending   []drakkar.Task
 	pass      bool
 	binary    string
+	mode      drakkar.TaskMode
+	resident  executor.Resident
 	slots     int
 	attempts  int
 	runner    func(drakkar.Task) (drakkar.Result, error)

@@ -34,6 +34,7 @@ func (r *run) start(ctx context.Context) (stop func() error, err error) {
 	r.pool, err = executor.New(executor.Config{
 		Slots: r.slots, BinaryPath: r.binary, EnvInheritParent: true,
 		TaskTimeout: taskTimeout, KillGrace: killGrace, MaxOutputBytes: maxOutput,
+		Mode: r.mode, Resident: r.resident,
 	}, executor.Deps{})
 	if err != nil {
 		return nil, err

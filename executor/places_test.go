@@ -157,20 +157,20 @@ func TestResident_ManyAtOnce(t *testing.T) {
 	})
 	var all sync.WaitGroup
 	for i := range 48 {
+		text := strconv.Itoa(i)
+		task := ask(t, "echo", text)
+		switch i % 6 {
+		case 1, 2:
+			task.Env["WHO"] = text[:1]
+		case 3:
+			task = sh(`printf %s "$1"`, text)
+		case 4:
+			task = ask(t, "crash", "1")
+		case 5:
+			task = ask(t, "never")
+			task.Timeout = 50 * time.Millisecond
+		}
 		all.Go(func() {
-			text := strconv.Itoa(i)
-			task := ask(t, "echo", text)
-			switch i % 6 {
-			case 1, 2:
-				task.Env["WHO"] = text[:1]
-			case 3:
-				task = sh(`printf %s "$1"`, text)
-			case 4:
-				task = ask(t, "crash", "1")
-			case 5:
-				task = ask(t, "never")
-				task.Timeout = 50 * time.Millisecond
-			}
 			res, err := b.pool.Run(t.Context(), Job{Task: task})
 			if i%6 < 4 && (err != nil || res.Stdout.String() != text) || i%6 >= 4 && err == nil {
 				t.Errorf("task %d: %q, %v", i, res.Stdout, err)
@@ -228,9 +228,9 @@ func TestResident_Stop(t *testing.T) {
 
 		b := setup(t, nil)
 		b.run(t, ask(t, "count"))
-		done := make(chan error)
+		done, task := make(chan error), ask(t, "stubborn")
 		go func() {
-			_, err := b.pool.Run(t.Context(), Job{Task: ask(t, "stubborn")})
+			_, err := b.pool.Run(t.Context(), Job{Task: task})
 			done <- err
 		}()
 		eventually(t, func() bool { return b.pool.Stats().Active == 1 }, "it runs")

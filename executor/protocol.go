@@ -24,7 +24,7 @@ const (
 
 	// Of what is kept of stdout and of stderr, an answer may be this many
 	// times as long, for what encoding adds, and this much longer.
-	answerFactor = 4
+	answerFactor = 8
 	answerSpare  = 1 << 20
 
 	// maxExitCode is the highest code that a spawned program can end with.

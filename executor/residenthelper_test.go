@@ -88,7 +88,7 @@ func (f *fake) read() (req fakeRequest, err error) {
 func (f *fake) encode(v any) []byte {
 	message, err := json.Marshal(v)
 	if err != nil {
-		panic(err) //nolint:forbidigo // the program ends with it, and its test fails
+		panic(err) // the program ends with it, and its test fails
 	}
 	return f.frame(message)
 }

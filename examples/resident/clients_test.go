@@ -1,0 +1,157 @@
+// Package resident_test runs the resident programs in the folders below it.
+package resident_test
+
+import (
+	"context"
+	"crypto/md5" //nolint:gosec // what the programs compute
+	"encoding/hex"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drakkar-go/drakkar"
+	"github.com/drakkar-go/drakkar/events"
+	"github.com/drakkar-go/drakkar/executor"
+)
+
+// client is a program of this folder.
+type client struct {
+	path     string
+	framings []string
+}
+
+// clients returns the programs, with what they need on this machine.
+func clients(t *testing.T) map[string]client {
+	t.Helper()
+
+	both := []string{executor.FramingLines, executor.FramingLength}
+	goProgram := filepath.Join(t.TempDir(), "digest")
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", goProgram, "./go").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	here, err := os.Getwd()
+	require.NoError(t, err)
+	return map[string]client{
+		"go":     {goProgram, both},
+		"python": {filepath.Join(here, "python", "digest.py"), both},
+		"shell":  {filepath.Join(here, "shell", "digest.sh"), []string{executor.FramingLines}},
+	}
+}
+
+// needs skips the test where something is missing that the machine may lack.
+func needs(t *testing.T, client string) {
+	t.Helper()
+
+	tool := map[string]string{"python": "python3", "shell": "jq"}[client]
+	if tool == "" {
+		return
+	}
+	if _, err := exec.LookPath(tool); err != nil {
+		t.Skipf("%s is not installed, and the %s client needs it", tool, client)
+	}
+}
+
+// started counts the processes of a pool.
+type started struct{ ch chan int }
+
+// Record implements events.Recorder.
+func (s started) Record(e events.Event) {
+	if e, ok := e.(events.ResidentStarted); ok {
+		s.ch <- e.PID
+	}
+}
+
+func pool(t *testing.T, c client, mode drakkar.TaskMode, framing string) (*executor.Pool, started) {
+	t.Helper()
+
+	rec := started{ch: make(chan int, 100)}
+	p, err := executor.New(executor.Config{
+		Slots: 1, BinaryPath: c.path, EnvInheritParent: true, TaskTimeout: time.Minute, KillGrace: 5 * time.Second,
+		MaxOutputBytes: 1 << 20, Mode: mode, Resident: executor.Resident{Framing: framing},
+	}, executor.Deps{Events: rec})
+	require.NoError(t, err)
+	require.NoError(t, p.Start(t.Context()))
+	t.Cleanup(func() { require.NoError(t, p.Stop(context.Background())) })
+	return p, rec
+}
+
+// Each program does the same, spawned or resident, and as a resident one it is
+// one process for all of its tasks.
+func TestClients(t *testing.T) {
+	t.Parallel()
+
+	for name, c := range clients(t) {
+		for _, framing := range c.framings {
+			t.Run(name+"/"+framing, func(t *testing.T) {
+				t.Parallel()
+				needs(t, name)
+
+				spawned, _ := pool(t, c, drakkar.ModeSpawn, framing)
+				resident, rec := pool(t, c, drakkar.ModeResident, framing)
+				for _, task := range tasks() {
+					want, wantErr := attempt(t, spawned, task)
+					got, gotErr := attempt(t, resident, task)
+					require.Equal(t, want.Stdout.String(), got.Stdout.String())
+					require.Equal(t, want.ExitCode, got.ExitCode)
+					require.Equal(t, wantErr, gotErr)
+					if len(task.Args) == 0 || task.Args[0] != "none" {
+						require.NotEmpty(t, got.Stderr)
+					}
+				}
+				require.Len(t, rec.ch, 1, "one process for all")
+			})
+		}
+	}
+}
+
+// tasks are those that every program is given.
+func tasks() []drakkar.Task {
+	all := make([]byte, 256)
+	for i := range all {
+		all[i] = byte(i)
+	}
+	var tasks []drakkar.Task
+	for _, stdin := range []string{"", "text", "a\nb\n\n", "ä€\u2028", string(all), strings.Repeat("line\n", 50_000)} {
+		for _, args := range [][]string{nil, {"md5"}, {"none"}, {"un'known\nthing $HOME `ls` \\"}, {"not text \xff"}} {
+			tasks = append(tasks, drakkar.Task{ID: "t", Args: args, Stdin: drakkar.Bytes(stdin)})
+		}
+	}
+	return tasks
+}
+
+// attempt runs a task; of its error it returns the message.
+func attempt(t *testing.T, p *executor.Pool, task drakkar.Task) (drakkar.Result, string) {
+	t.Helper()
+
+	res, err := p.Run(t.Context(), executor.Job{Task: task})
+	if err == nil {
+		return res, ""
+	}
+	failed, ok := errors.AsType[drakkar.TaskError](err)
+	require.True(t, ok, "%v", err)
+	require.Equal(t, drakkar.TaskExit, failed.Kind)
+	return res, failed.Message
+}
+
+// What they print is right, too.
+func TestClients_Digest(t *testing.T) {
+	t.Parallel()
+
+	for name, c := range clients(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			needs(t, name)
+
+			p, _ := pool(t, c, drakkar.ModeResident, executor.FramingLines)
+			res, _ := attempt(t, p, drakkar.Task{ID: "t", Args: []string{"md5"}, Stdin: drakkar.Bytes("some data")})
+			sum := md5.Sum([]byte("some data")) //nolint:gosec // see above
+			require.Equal(t, hex.EncodeToString(sum[:])+"\n", res.Stdout.String())
+			require.Equal(t, "computing md5\n", res.Stderr.String())
+		})
+	}
+}
