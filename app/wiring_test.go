@@ -6,6 +6,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/drakkar-go/drakkar"
+	"github.com/drakkar-go/drakkar/config"
+	"github.com/drakkar-go/drakkar/executor"
 )
 
 // A setting that is read, checked and documented must also arrive. With every
@@ -40,7 +44,11 @@ func TestSettingsAreNotMixedUp(t *testing.T) {
 	c.Executor.MaxExecutors, c.Executor.MaxOutputBytes = 14, 15
 	c.Windows.Arrange, c.Windows.Collect = "local", "regular"
 
+	c.Executor.Mode = "resident"
+	c.Executor.Resident = config.Resident{Framing: "length", Args: []string{"a"}, StartTimeout: 9 * time.Second, MaxTasks: 16, MaxMemoryBytes: 17}
 	pool := poolConfig(c.Executor)
+	require.Equal(t, drakkar.ModeResident, pool.Mode)
+	require.Equal(t, executor.Resident{Framing: "length", Args: []string{"a"}, StartTimeout: 9 * time.Second, MaxTasks: 16, MaxMemoryBytes: 17}, pool.Resident)
 	require.Equal(t, []any{14, time.Second, 2 * time.Second, 15}, []any{pool.Slots, pool.TaskTimeout, pool.KillGrace, pool.MaxOutputBytes})
 	acts := activityConfig(c)
 	require.Equal(t, []any{3 * time.Second, 4 * time.Second, 5 * time.Second, 6 * time.Second, 7 * time.Second, 8 * time.Second}, []any{

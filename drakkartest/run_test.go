@@ -66,6 +66,17 @@ func TestRun_RealPrograms(t *testing.T) {
 		require.Equal(t, "c\n", rep.Results[1].Stdout.String())
 		require.NotZero(t, rep.Results[0].PID)
 	})
+	t.Run("Resident", func(t *testing.T) {
+		t.Parallel()
+
+		// Says which request of the process it is.
+		script := `echo '{"ready":1}'; while read -r l; do l=${l#*:}; printf '{"id":%s,"exit_code":0,"stdout":"%s"}\n' "${l%%,*}" "${l%%,*}"; done`
+		rep := drakkartest.Run(t, minimal{}, drakkartest.Binary("/bin/sh"), drakkartest.Slots(1),
+			drakkartest.Resident("lines", "-c", script), drakkartest.Message([]string{"a"}), drakkartest.Message([]string{"b"}))
+		rep.RequireNoErrors(t)
+		require.ElementsMatch(t, []string{"1", "2"}, []string{rep.Results[0].Stdout.String(), rep.Results[1].Stdout.String()})
+		require.Equal(t, rep.Results[0].PID, rep.Results[1].PID)
+	})
 	t.Run("NoProgram", func(t *testing.T) {
 		t.Parallel()
 

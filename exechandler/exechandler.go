@@ -46,6 +46,13 @@
 //
 //	{{default "all" (index .Value "scope")}}
 //
+// # How the program runs
+//
+// As executor.mode says: with resident, one program takes the commands of many
+// messages, each with its arguments and standard input, in the protocol of
+// docs/resident.md. Env that is a template over the message makes the programs
+// differ, and each of them takes only messages with the same values.
+//
 // # What becomes of messages and exit codes
 //
 // A message that a template cannot be rendered for is dead-lettered at once

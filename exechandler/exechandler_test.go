@@ -81,6 +81,31 @@ func faked(res drakkar.Result) drakkartest.Input {
 	return drakkartest.Runner(func(drakkar.Task) (drakkar.Result, error) { return res, nil })
 }
 
+// With executor.mode: resident one program does the command of every message,
+// and exit codes mean what they mean otherwise.
+func TestResident(t *testing.T) {
+	t.Parallel()
+
+	// Answers with its arguments as JSON, and with exit code 3 to "odd".
+	script := `echo '{"ready":1}'; while read -r l; do
+		id=${l#*:} args=${l#*'"args":'} code=0
+		case $l in *'"odd"'*) code=3 ;; esac
+		printf '{"id":%s,"exit_code":%d,"stdout":{"base64":"%s"}}\n' "${id%%,*}" "$code" "$(printf %s "${args%\}}" | base64 -w 0)"
+	done`
+	cfg := config.ExecHandler{
+		Args: []string{"{{.Value.word}}", "at {{.Offset}}"}, Input: "json", Output: "whole", OnFailure: "dlq", SkipCodes: []int{3},
+		Deliver: []config.ExecDelivery{{Type: "kafka", Sink: "results"}},
+	}
+	p, err := New(cfg, "/bin/sh")
+	require.NoError(t, err)
+	rep := drakkartest.RunPipeline(t, p, drakkartest.Binary("/bin/sh"), drakkartest.Slots(1), drakkartest.Resident("lines", "-c", script),
+		drakkartest.Message(`{"word":"a"}`), drakkartest.Message(`{"word":"odd"}`), drakkartest.Message(`{"word":"b"}`))
+	require.Equal(t, []string{`["a","at 0"]`, `["b","at 2"]`}, values(rep))
+	require.Equal(t, []string{"skip"}, actions(rep))
+	require.Empty(t, rep.DeadLetters)
+	require.Equal(t, rep.Results[0].PID, rep.Results[1].PID)
+}
+
 func TestNew_NamesEverythingWrongAtOnce(t *testing.T) {
 	t.Parallel()
 
