@@ -11,7 +11,8 @@ type Result struct {
 	Task Task `json:"-"`
 
 	// ExitCode is the program's, or -1 when it did not end by itself: killed
-	// by a signal, timed out, not started.
+	// by a signal, timed out, not started. Of a resident program it is what the
+	// program answered, or -1 when it gave no answer.
 	ExitCode int `json:"exit_code"`
 
 	// Stdout and Stderr hold at most executor.max_output_bytes each. The
@@ -38,11 +39,13 @@ type TaskErrorKind string
 
 const (
 	// TaskExit means that the program ended with another exit code than 0,
-	// or by a signal.
+	// or by a signal; of a resident program, that it answered with such a
+	// code, ended without an answer, or broke the protocol.
 	TaskExit TaskErrorKind = "exit"
 
 	// TaskTimeout means that the program ran longer than its timeout and was
-	// ended. Its output up to then is kept.
+	// ended, or that a resident program was not ready in time. Its output up to
+	// then is kept.
 	TaskTimeout TaskErrorKind = "timeout"
 
 	// TaskStart means that the program could not be started: it is not

@@ -4,6 +4,7 @@ package resident_test
 import (
 	"context"
 	"crypto/md5"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"os"
@@ -16,7 +17,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drakkar-go/drakkar"
+	"github.com/drakkar-go/drakkar/config"
+	"github.com/drakkar-go/drakkar/drakkartest"
 	"github.com/drakkar-go/drakkar/events"
+	"github.com/drakkar-go/drakkar/exechandler"
 	"github.com/drakkar-go/drakkar/executor"
 )
 
@@ -116,12 +120,13 @@ func tasks() []drakkar.Task {
 		all[i] = byte(i)
 	}
 	var tasks []drakkar.Task
-	for _, stdin := range []string{"", "text", "a\nb\n\n", "ä€\u2028", string(all), strings.Repeat("line\n", 50_000)} {
-		for _, args := range [][]string{nil, {"md5"}, {"none"}, {"un'known\nthing $HOME `ls` \\"}, {"not text \xff"}} {
-			tasks = append(tasks, drakkar.Task{ID: "t", Args: args, Stdin: drakkar.Bytes(stdin)})
-		}
+	for _, stdin := range []string{"", "a\nb\n\n", "ä€\u2028", string(all), strings.Repeat("line\n", 50_000)} {
+		tasks = append(tasks, drakkar.Task{ID: "t", Args: []string{"none"}, Stdin: drakkar.Bytes(stdin)})
 	}
-	return tasks
+	for _, args := range [][]string{nil, {"md5"}, {"un'known\nthing $HOME `ls` \\"}, {"not text \xff"}} {
+		tasks = append(tasks, drakkar.Task{ID: "t", Args: args, Stdin: drakkar.Bytes("text")})
+	}
+	return append(tasks, drakkar.Task{ID: "t"})
 }
 
 // attempt runs a task; of its error it returns the message.
@@ -136,6 +141,28 @@ func attempt(t *testing.T, p *executor.Pool, task drakkar.Task) (drakkar.Result,
 	require.True(t, ok, "%v", err)
 	require.Equal(t, drakkar.TaskExit, failed.Kind)
 	return res, failed.Message
+}
+
+// The pipeline in YAML does what it says.
+func TestPipeline(t *testing.T) {
+	t.Parallel()
+	needs(t, "python")
+
+	cfg, _, err := config.Load(config.LoadOptions{Path: "drakkar.yaml"})
+	require.NoError(t, err)
+	require.Equal(t, "resident", cfg.Executor.Mode)
+	binary, err := filepath.Abs(filepath.Join("..", "..", cfg.Executor.BinaryPath))
+	require.NoError(t, err)
+	p, err := exechandler.New(*cfg.Handler.Exec, binary)
+	require.NoError(t, err)
+	rep := drakkartest.RunPipeline(t, p, drakkartest.Binary(binary), drakkartest.Slots(1),
+		drakkartest.Resident(cfg.Executor.Resident.Framing, cfg.Executor.Resident.Args...),
+		drakkartest.Message("text"), drakkartest.Message("other text"))
+	rep.RequireNoErrors(t)
+	require.Len(t, rep.Outputs.Kafka, 2)
+	require.Equal(t, rep.Results[0].PID, rep.Results[1].PID)
+	sum := sha256.Sum256([]byte("text"))
+	require.Equal(t, drakkar.Bytes(hex.EncodeToString(sum[:])), rep.Outputs.Kafka[0].Data)
 }
 
 // What they print is right, too.
