@@ -10,6 +10,10 @@
 // [TaskEnv] in its environment, by which its descendants are told from
 // processes that a handler started itself. See sweeper for the rules.
 //
+// A resident program takes task after task, over its standard streams, in the
+// protocol of docs/resident.md. It has one task at a time, there are never more
+// processes than slots, and whatever goes wrong with one ends it.
+//
 // [Admission] decides, before work is asked for, whether there is room for it.
 package executor
 
