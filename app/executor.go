@@ -43,7 +43,7 @@ func (a *App) startExecutor(ctx context.Context, c client.Client, name string) e
 	if err != nil {
 		return err
 	}
-	letters, err := dlq.NewKafkaWriter(a.cfg.DLQ, a.cfg.Kafka)
+	letters, err := dlq.NewWriter(a.cfg.DLQ, a.cfg.Kafka, name)
 	if err != nil {
 		return fmt.Errorf("opening the dead letter queue: %w", err)
 	}

@@ -505,7 +505,7 @@ type ExecDelivery struct {
 	TTL time.Duration `yaml:"ttl" range:"0s.." alias:"ttl_seconds"`
 }
 
-// DLQ is the dead letter queue.
+// DLQ is the dead letter queue: a Kafka topic, or with dir a directory of files.
 type DLQ struct {
 	// Topic; empty means the name of each message's source topic with "_dlq".
 	Topic string `yaml:"topic"`
@@ -515,6 +515,15 @@ type DLQ struct {
 
 	// Security of brokers; used when brokers is set.
 	Security KafkaSecurity `yaml:"security"`
+
+	// Directory of files with one dead letter a line, instead of a topic. Each
+	// executor writes files of its own there. Those of several hosts are one
+	// queue when they share it, otherwise each host has its own.
+	Dir string `yaml:"dir"`
+
+	// Size at which an executor begins another file in dir. None is ever
+	// deleted.
+	MaxFileBytes int64 `yaml:"max_file_bytes" default:"134217728" range:"4096.."`
 }
 
 // Metrics is the port for machines. Executors serve it here, ingest at

@@ -80,11 +80,8 @@ func DefaultOf[T any]() T {
 func (c *Config) Complete() {
 	c.Pipeline = cmp.Or(c.Pipeline, c.Kafka.ConsumerGroup)
 	c.Debug.AuthToken = strings.TrimSpace(c.Debug.AuthToken)
-	if c.DLQ.Topic == "" && c.Kafka.isOne() {
-		c.DLQ.Topic = c.DLQ.TopicOf(c.Kafka.Topics()[0])
-	}
-	if c.DLQ.Brokers == "" {
-		c.DLQ.Brokers, c.DLQ.Security = c.Kafka.Brokers, c.Kafka.Security
+	if c.DLQ.Dir == "" {
+		c.completeDLQ()
 	}
 	for name, sink := range c.Sinks.Kafka {
 		if sink.Brokers == "" {
@@ -97,6 +94,15 @@ func (c *Config) Complete() {
 			sink.Delivery.MaxAttempts, sink.MaxRetries = *sink.MaxRetries+1, nil
 			c.Sinks.HTTP[name] = sink
 		}
+	}
+}
+
+func (c *Config) completeDLQ() {
+	if c.DLQ.Topic == "" && c.Kafka.isOne() {
+		c.DLQ.Topic = c.DLQ.TopicOf(c.Kafka.Topics()[0])
+	}
+	if c.DLQ.Brokers == "" {
+		c.DLQ.Brokers, c.DLQ.Security = c.Kafka.Brokers, c.Kafka.Security
 	}
 }
 

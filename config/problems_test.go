@@ -104,6 +104,8 @@ func TestProblems(t *testing.T) {
 		"DLQCert":           {"dlq:\n  brokers: b\n  security: {protocol: ssl, cert_file: c}", "dlq.security.cert_file: needs key_file too (f.yaml:3)"},
 		"MechanismUnused":   {"kafka:\n  security:\n    mechanism: PLAIN", "kafka.security.mechanism: has no effect with protocol: plaintext, which is without SASL (f.yaml:3)"},
 		"SecurityUnused":    {"sinks:\n  kafka:\n    a:\n      topic: t\n      security: {protocol: ssl}", "sinks.kafka.a.security: is used only for brokers, which is not set: kafka.security holds for kafka.brokers (f.yaml:5)"},
+		"DLQTopicAndDir":    {"dlq:\n  dir: /x\n  topic: t", "dlq.topic: has no effect with dlq.dir, which keeps dead letters in files: remove one of them (f.yaml:3)"},
+		"DLQBrokersAndDir":  {"dlq:\n  brokers: b\n  dir: /x", "dlq.brokers: has no effect with dlq.dir, which keeps dead letters in files: remove one of them (f.yaml:2)"},
 		"DLQIsSource":       {"kafka: {source_topic: in}\ndlq:\n  topic: in", "dlq.topic: is the source topic: dead letters would be read as messages (f.yaml:3)"},
 		"OwnedOption":       {"kafka:\n  options:\n    enable.auto.commit: true", "kafka.options.enable.auto.commit: cannot be set: offsets are committed when everything that came of a message has arrived (f.yaml:3)"},
 		"OwnedSinkOption":   {"sinks:\n  kafka:\n    a:\n      topic: t\n      options: {acks: 1}", "sinks.kafka.a.options.acks: cannot be set: a payload counts as delivered when all replicas have it (f.yaml:5)"},

@@ -45,7 +45,14 @@ func (v *validator) loaded(c *Config) {
 	inOrder(c.Sinks.Kafka, func(name string, sink KafkaSink) {
 		v.unusedSecurity(setting("sinks.kafka").entry(name), sink.Brokers)
 	})
-	v.unusedSecurity(setting("dlq"), c.DLQ.Brokers)
+	if c.DLQ.Dir == "" {
+		v.unusedSecurity(setting("dlq"), c.DLQ.Brokers)
+	}
+	for name, value := range map[string]string{"topic": c.DLQ.Topic, "brokers": c.DLQ.Brokers} {
+		if value != "" && c.DLQ.Dir != "" {
+			v.refuse(setting("dlq").child(name), "has no effect with dlq.dir, which keeps dead letters in files: remove one of them")
+		}
+	}
 }
 
 func (v *validator) unusedSecurity(at path, brokers string) {

@@ -23,7 +23,7 @@ func (c *Config) Summary(role Role, environ []string) string {
 		"debug=" + c.portText(c.Debug.Enabled, debug),
 		"cache=off",
 		"metrics=" + c.portText(c.Metrics.Enabled, metrics),
-		"dlq=" + c.DLQ.TopicOf(c.Kafka.SourceTopic),
+		"dlq=" + cmp.Or(c.DLQ.Dir, c.DLQ.TopicOf(c.Kafka.SourceTopic)),
 		"sinks=" + c.Sinks.summary(),
 		"log=" + c.Logging.Level,
 	}

@@ -44,7 +44,19 @@ type Writer interface {
 	Close(ctx context.Context) error
 }
 
-var _ Writer = (*KafkaWriter)(nil)
+var (
+	_ Writer = (*KafkaWriter)(nil)
+	_ Writer = (*FileWriter)(nil)
+)
+
+// NewWriter makes the writer that cfg asks for: of files when it names a
+// directory, else of Kafka. Worker is the name of the process.
+func NewWriter(cfg config.DLQ, source config.Kafka, worker string) (Writer, error) {
+	if cfg.Dir != "" {
+		return NewFileWriter(cfg.Dir, worker, cfg.MaxFileBytes)
+	}
+	return NewKafkaWriter(cfg, source)
+}
 
 // KafkaWriter writes dead letters to a Kafka topic, or to one for each source
 // topic.
