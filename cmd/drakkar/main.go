@@ -14,20 +14,20 @@ const usage = `usage:
   drakkar demo [flags]           the whole product on this machine, on real input
   drakkar config check FILE      what is wrong with a file of settings
   drakkar config reference       every setting, with meaning, range and default
+  drakkar dlq COMMAND            list, show and replay dead letters
   drakkar version                the version of this program
 `
 
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
-	if len(args) == 0 {
-		args = []string{""}
-	}
-	switch args[0] {
+	switch append(args, "")[0] {
 	case "demo":
 		return demo.Command(args[1:], os.Stdout, os.Stderr)
 	case "config":
 		return config.Command(args[1:], os.Environ(), os.Stdout, os.Stderr)
+	case "dlq":
+		return app.MainDLQ(args[1:], nil)
 	case "version", "-version", "--version":
 		fmt.Println(app.Version())
 		return app.ExitOK

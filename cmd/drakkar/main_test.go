@@ -7,10 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/drakkar-go/drakkar/config"
+	"github.com/drakkar-go/drakkar/dlq"
+	"github.com/drakkar-go/drakkar/sinks"
 )
 
 // asProgram makes the test's binary the program itself.
@@ -106,6 +109,58 @@ func TestConfigCheck(t *testing.T) {
 			require.NotContains(t, out+errOut, "hunter2")
 		})
 	}
+}
+
+func TestDLQ(t *testing.T) {
+	t.Parallel()
+
+	code, out, errOut := drakkar(t, nil, "dlq", "-help")
+	require.Zero(t, code)
+	require.Contains(t, out, "drakkar dlq replay -to TARGET")
+	require.Empty(t, errOut)
+	code, _, errOut = drakkar(t, nil, "dlq", "list", "-config", "/no/such/file")
+	require.Equal(t, 1, code)
+	require.Contains(t, errOut, "drakkar dlq: reading the configuration: open /no/such/file")
+	code, _, _ = drakkar(t, nil, "dlq")
+	require.Equal(t, 2, code)
+}
+
+// Ctrl-C ends a replay between two dead letters, and the same command goes on
+// where it was.
+func TestDLQ_Interrupted(t *testing.T) {
+	t.Parallel()
+
+	queue, out, state := t.TempDir(), t.TempDir(), t.TempDir()
+	w, err := dlq.NewFileWriter(queue, "w", 1<<20)
+	require.NoError(t, err)
+	for _, id := range []string{"a", "b", "c"} {
+		require.NoError(t, w.Write(t.Context(), []dlq.Envelope{{ID: id, Kind: dlq.KindPayload, Payload: &sinks.Payload{
+			ID: id, To: sinks.Ref{Type: sinks.Filesystem, Name: "f"}, Value: []byte(id), Target: "lines",
+		}}}))
+	}
+	require.NoError(t, w.Close(t.Context()))
+	settings := file(t, "kafka: {source_topic: orders, consumer_group: g}\ndlq: {dir: "+queue+"}\nsinks: {filesystem: {f: {base_path: "+out+"}}}\n")
+	args := []string{"dlq", "replay", "-config", settings, "-state", state, "-to", "sink"}
+
+	var said bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), os.Args[0], append(args, "-rate", "0.001")...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = []string{asProgram + "=1"}, &said, &said
+	require.NoError(t, cmd.Start())
+	require.Eventually(t, func() bool { // the second is a quarter of an hour away
+		audit, err := os.ReadFile(filepath.Join(state, "audit.jsonl"))
+		return err == nil && len(audit) > 0
+	}, 30*time.Second, 5*time.Millisecond)
+	require.NoError(t, cmd.Process.Signal(os.Interrupt))
+	require.Error(t, cmd.Wait())
+	require.Equal(t, 3, cmd.ProcessState.ExitCode(), said.String())
+	require.Contains(t, said.String(), "the end of the queue is not reached: the same command goes on from here")
+
+	code, report, errOut := drakkar(t, nil, args...)
+	require.Zero(t, code, errOut)
+	require.Contains(t, report, "replayed 3 of 3 selected dead letters to sink: 1 of them in earlier runs")
+	lines, err := os.ReadFile(filepath.Join(out, "lines"))
+	require.NoError(t, err)
+	require.Equal(t, "a\nb\nc\n", string(lines))
 }
 
 func TestConfigReference(t *testing.T) {
