@@ -1,0 +1,161 @@
+package mongo
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/drakkar-go/drakkar/sinks"
+)
+
+// delivery is one batch on its way.
+type delivery struct {
+	sink     *Sink
+	failures []sinks.Failure
+}
+
+func (d *delivery) fail(f sinks.Failure) { d.failures = append(d.failures, f) }
+
+func (d *delivery) err() error {
+	if len(d.failures) == 0 {
+		return nil
+	}
+	slices.SortFunc(d.failures, func(a, b sinks.Failure) int { return cmp.Compare(a.Index, b.Index) })
+	return &sinks.DeliverError{Failures: d.failures}
+}
+
+// failDocs fails documents for one reason.
+func (d *delivery) failDocs(ctx context.Context, class sinks.Class, err error, docs ...document) {
+	for _, doc := range docs {
+		d.fail(sinks.Failure{
+			Index: doc.index, Class: class,
+			Err: fmt.Errorf("writing to %s: %w", doc.collection, d.sink.explain(ctx, err)),
+		})
+	}
+}
+
+// write writes a bulk. When the server refuses the whole of it, it tries the
+// halves, until each refused document stands alone.
+func (d *delivery) write(ctx context.Context, b *bulk) {
+	err := d.sink.bulkWrite(ctx, b)
+	if err == nil {
+		return
+	}
+	if named, ok := errors.AsType[mongo.BulkWriteException](err); ok {
+		d.settle(ctx, b, named)
+		return
+	}
+	class := classify(err)
+	if class == sinks.Permanent && len(b.docs) > 1 {
+		half := len(b.docs) / 2
+		d.write(ctx, &bulk{collection: b.collection, docs: b.docs[:half], again: b.again})
+		d.write(ctx, &bulk{collection: b.collection, docs: b.docs[half:], again: b.again})
+		return
+	}
+	d.failDocs(ctx, class, err, b.docs...)
+}
+
+// bulkWrite writes documents: over those with the same key if on_conflict wants
+// it.
+func (s *Sink) bulkWrite(ctx context.Context, b *bulk) error {
+	models := make([]mongo.WriteModel, len(b.docs))
+	for i, doc := range b.docs {
+		if s.conflict == conflictUpdate && doc.hasKey() {
+			models[i] = mongo.NewReplaceOneModel().SetFilter(bson.D{{Key: keyField, Value: doc.key}}).SetReplacement(doc.raw).SetUpsert(true)
+		} else {
+			models[i] = mongo.NewInsertOneModel().SetDocument(doc.raw)
+		}
+	}
+	_, err := s.database.Collection(b.collection).BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+	return err
+}
+
+// settle finds out what became of the documents of a bulk when the server has
+// named those that it did not write.
+func (d *delivery) settle(ctx context.Context, b *bulk, named mongo.BulkWriteException) {
+	refused := map[int]bool{}
+	var conflicts, again []document
+	for _, e := range named.WriteErrors {
+		if e.Index < 0 || e.Index >= len(b.docs) {
+			d.failDocs(ctx, sinks.Transient, fmt.Errorf("the server named document %d of %d: %w", e.Index, len(b.docs), named), b.docs...)
+			return
+		}
+		refused[e.Index] = true
+		doc := b.docs[e.Index]
+		taken := isDuplicate(e.Code) && doc.hasKey()
+		switch {
+		case taken && d.sink.conflict == conflictNothing:
+			conflicts = append(conflicts, doc)
+		case taken && d.sink.conflict == conflictUpdate && !b.again:
+			again = append(again, doc)
+		default:
+			d.failDocs(ctx, classifyCode(e.Code), e.WriteError, doc)
+		}
+	}
+	if len(again) > 0 {
+		d.write(ctx, &bulk{collection: b.collection, docs: again, again: true})
+	}
+	written := d.present(ctx, b.collection, conflicts)
+	for i, doc := range b.docs {
+		if !refused[i] {
+			written = append(written, doc)
+		}
+	}
+	if named.WriteConcernError != nil {
+		// They are written, or were before, but not where they have to be.
+		d.failDocs(ctx, sinks.Transient, *named.WriteConcernError, written...)
+	}
+}
+
+var errOtherKey = errors.New("another document has a key of it that must be unique, which is not its _id")
+
+// present returns which of the documents are there under their _id. The others
+// were refused because of another unique index.
+func (d *delivery) present(ctx context.Context, collection string, docs []document) []document {
+	if len(docs) == 0 {
+		return nil
+	}
+	keys := make(bson.A, len(docs))
+	for i, doc := range docs {
+		keys[i] = doc.key
+	}
+	found, err := d.sink.find(ctx, collection, keys)
+	if err != nil {
+		d.failDocs(ctx, sinks.Transient, fmt.Errorf("looking for documents with the same _id: %w", err), docs...)
+		return nil
+	}
+	var there []document
+	for _, doc := range docs {
+		if found[text(doc.key)] {
+			there = append(there, doc)
+			continue
+		}
+		d.failDocs(ctx, sinks.Permanent, errOtherKey, doc)
+	}
+	return there
+}
+
+// find returns which keys of _id are taken.
+func (s *Sink) find(ctx context.Context, collection string, keys bson.A) (map[string]bool, error) {
+	cursor, err := s.database.Collection(collection).Find(ctx,
+		bson.D{{Key: keyField, Value: bson.D{{Key: "$in", Value: keys}}}},
+		options.Find().SetProjection(bson.D{{Key: keyField, Value: 1}}))
+	if err != nil {
+		return nil, err
+	}
+	var docs []bson.Raw
+	if err := cursor.All(ctx, &docs); err != nil {
+		return nil, err
+	}
+	found := make(map[string]bool, len(docs))
+	for _, doc := range docs {
+		found[text(doc.Lookup(keyField))] = true
+	}
+	return found, nil
+}
