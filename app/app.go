@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.temporal.io/sdk/worker"
 	"go.uber.org/zap"
@@ -101,7 +102,8 @@ type StartupHook interface {
 }
 
 // ReadyHook is implemented by handlers that prepare themselves once the sinks
-// are connected and before the first window: pools, migrations.
+// are made and before the first window: pools, migrations. The pool of a
+// PostgreSQL sink is postgres.Pool(ctx, name), of the package sinks/postgres.
 type ReadyHook interface {
 	OnReady(ctx context.Context, cfg *config.Config) error
 }
@@ -115,6 +117,7 @@ type App struct {
 
 	ends    stack
 	servers []*metrics.Server
+	pools   map[string]*pgxpool.Pool // of the PostgreSQL sinks, by name
 	failed  chan error
 
 	mu      sync.Mutex
@@ -145,7 +148,7 @@ func New(opts Options) (*App, error) {
 	default:
 		return nil, fmt.Errorf("app: the role %q is none of ingest, executor, all", opts.Role)
 	}
-	return &App{opts: opts, cfg: opts.Config, failed: make(chan error, 4)}, nil
+	return &App{opts: opts, cfg: opts.Config, pools: map[string]*pgxpool.Pool{}, failed: make(chan error, 4)}, nil
 }
 
 // Version is the version of the running program, from its build.

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
@@ -162,8 +163,10 @@ func TestOpenSinks(t *testing.T) {
 	t.Run("EveryTypeInOrder", func(t *testing.T) {
 		t.Parallel()
 
-		a := &App{cfg: settings()}
+		a := &App{cfg: settings(), pools: map[string]*pgxpool.Pool{}}
 		a.cfg.Sinks = config.Sinks{
+			Postgres:   map[string]config.PostgresSink{"rows": {DSN: "postgres://127.0.0.1:1/d", PoolMax: 1}},
+			Mongo:      map[string]config.MongoSink{"docs": {URI: "mongodb://127.0.0.1:1", Database: "d", WriteConcern: "majority"}},
 			HTTP:       map[string]config.HTTPSink{"hook": {URL: "http://127.0.0.1:1"}},
 			Redis:      map[string]config.RedisSink{"b": {URL: "redis://h", Mode: "set"}, "a": {URL: "redis://h", Mode: "list"}},
 			Filesystem: map[string]config.FilesystemSink{"out": {BasePath: t.TempDir()}},
@@ -181,7 +184,7 @@ func TestOpenSinks(t *testing.T) {
 		for _, in := range instances {
 			refs = append(refs, in.Ref.String())
 		}
-		require.Equal(t, []string{"http:hook", "redis:a", "redis:b", "filesystem:out", "custom:mine"}, refs)
+		require.Equal(t, []string{"postgres:rows", "mongo:docs", "http:hook", "redis:a", "redis:b", "filesystem:out", "custom:mine"}, refs)
 		require.Equal(t, "3", got.Options["size"])
 		require.NoError(t, closeAll(instances))
 	})

@@ -18,6 +18,7 @@ import (
 	"github.com/drakkar-go/drakkar/dlq"
 	"github.com/drakkar-go/drakkar/executor"
 	"github.com/drakkar-go/drakkar/ingest"
+	"github.com/drakkar-go/drakkar/sinks/postgres"
 	"github.com/drakkar-go/drakkar/workflows"
 )
 
@@ -113,13 +114,13 @@ func pending(c client.Client) activities.Pending {
 	}
 }
 
-// onReady lets the handler prepare itself.
+// onReady lets the handler prepare itself, with the pools of the sinks.
 func (a *App) onReady(ctx context.Context) error {
 	hook, ok := a.opts.Pipeline.Handler().(ReadyHook)
 	if !ok {
 		return nil
 	}
-	if err := hook.OnReady(ctx, a.cfg); err != nil {
+	if err := hook.OnReady(postgres.WithPools(ctx, a.pools), a.cfg); err != nil {
 		return fmt.Errorf("on_ready: %w", err)
 	}
 	return nil

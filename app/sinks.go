@@ -14,6 +14,8 @@ import (
 	"github.com/drakkar-go/drakkar/sinks/files"
 	"github.com/drakkar-go/drakkar/sinks/http"
 	"github.com/drakkar-go/drakkar/sinks/kafka"
+	"github.com/drakkar-go/drakkar/sinks/mongo"
+	"github.com/drakkar-go/drakkar/sinks/postgres"
 	"github.com/drakkar-go/drakkar/sinks/redis"
 )
 
@@ -45,12 +47,20 @@ func (a *App) startSinks(ctx context.Context) (*sinks.Set, error) {
 
 func (a *App) openSinks(ctx context.Context) ([]sinks.Instance, error) {
 	s := a.cfg.Sinks
-	if err := unsupported(s); err != nil {
-		return nil, err
-	}
 	o := &opener{app: a}
 	openAll(o, sinks.Kafka, s.Kafka, func(name string, cfg config.KafkaSink) (sinks.Sink, config.Delivery, error) {
 		sink, err := kafka.New(name, cfg, a.cfg.Kafka)
+		return sink, cfg.Delivery, err
+	})
+	openAll(o, sinks.Postgres, s.Postgres, func(name string, cfg config.PostgresSink) (sinks.Sink, config.Delivery, error) {
+		sink, err := postgres.New(name, cfg)
+		if err == nil {
+			a.pools[name] = sink.Pool()
+		}
+		return sink, cfg.Delivery, err
+	})
+	openAll(o, sinks.Mongo, s.Mongo, func(name string, cfg config.MongoSink) (sinks.Sink, config.Delivery, error) {
+		sink, err := mongo.New(name, cfg)
 		return sink, cfg.Delivery, err
 	})
 	openAll(o, sinks.HTTP, s.HTTP, func(name string, cfg config.HTTPSink) (sinks.Sink, config.Delivery, error) {
@@ -125,20 +135,6 @@ func closeAll(instances []sinks.Instance) error {
 	var errs []error
 	for _, in := range instances {
 		errs = append(errs, in.Sink.Close(context.Background()))
-	}
-	return errors.Join(errs...)
-}
-
-// unsupported refuses sinks whose room is not built yet: a pipeline that
-// started without them would lose what is meant for them.
-func unsupported(s config.Sinks) error {
-	var errs []error
-	for kind, n := range map[string]int{
-		"postgres": len(s.Postgres), "mongo": len(s.Mongo),
-	} {
-		if n > 0 {
-			errs = append(errs, fmt.Errorf("sinks.%s: this version has no such sink yet", kind))
-		}
 	}
 	return errors.Join(errs...)
 }

@@ -288,6 +288,17 @@ func TestDeliver_OnConflict(t *testing.T) {
 	}
 }
 
+// Keys that only the server can tell to be the same keep their order, too.
+func TestDeliver_OneKeyWrittenInTwoWays(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t, servicestest.Postgres(t), "CREATE TABLE ships (no numeric UNIQUE, name text)", func(cfg *config.PostgresSink) {
+		cfg.OnConflict, cfg.ConflictColumns = "update", []string{"no"}
+	})
+	require.Empty(t, b.deliver(t, to("ships", `{"no":1.0,"name":"first"}`), to("ships", `{"no":1.00,"name":"second"}`), to("ships", `{"no":1,"name":"third"}`)))
+	require.Equal(t, []string{"third"}, b.rows(t, "SELECT name FROM ships"))
+}
+
 func TestDeliver_DeliveryID(t *testing.T) {
 	t.Parallel()
 

@@ -70,7 +70,8 @@ func withField(object, name string, value []byte, empty bool) string {
 	return object[:end] + comma + name + ":" + string(value) + object[end:]
 }
 
-// key joins the values of the columns that make the key.
+// key joins the values of the columns that make the key. Equal keys are the same
+// row; others may be, as 1 and 1.0 are: then the server says so.
 func (s *Sink) key(fs []field) string {
 	if len(s.keyColumns) == 0 {
 		return ""
@@ -83,10 +84,22 @@ func (s *Sink) key(fs []field) string {
 		if !found {
 			return ""
 		}
-		key.Write(fs[at].value)
-		key.WriteByte(0) // which JSON cannot hold
+		key.WriteString(plain(fs[at].value))
+		key.WriteByte(0)
 	}
 	return key.String()
+}
+
+// plain is a value without the ways in which JSON can write a string.
+func plain(value []byte) string {
+	if value[0] != '"' {
+		return string(value)
+	}
+	text, err := unquote(value)
+	if err != nil {
+		return string(value)
+	}
+	return text
 }
 
 // shape tells rows that fit into one statement from others.
@@ -128,6 +141,9 @@ func checkColumn(name string) error {
 
 // quoteJSON is a name as a JSON string.
 func quoteJSON(name string) string {
-	quoted, _ := json.Marshal(name) // text always has a JSON
+	quoted, err := json.Marshal(name)
+	if err != nil { // text always has a JSON
+		panic(err)
+	}
 	return string(quoted)
 }

@@ -29,6 +29,8 @@ func (d *delivery) write(ctx context.Context, sql string, rows []row) {
 	}
 	v := judge(err)
 	if v == someRow && len(rows) > 1 {
+		// Rows with one key that is written in two ways keep their order.
+		slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.index, b.index) })
 		half := len(rows) / 2
 		d.write(ctx, sql, rows[:half])
 		d.write(ctx, sql, rows[half:])
@@ -84,7 +86,7 @@ func (s *Sink) blame(ctx context.Context, r row, err error) error {
 			withField("{}", quoteJSON(f.name), f.value, true))
 	}
 	results := s.pool.SendBatch(ctx, values)
-	defer results.Close()
+	defer func() { _ = results.Close() }() // an error of it is that of a probe
 	for _, f := range r.fields {
 		_, probe := results.Exec()
 		if same, ok := errors.AsType[*pgconn.PgError](probe); ok && same.Message == refused.Message {
