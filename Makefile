@@ -52,6 +52,11 @@ test/unit: toolchain ## Runs the tests that need no service
 test/integration: services ## Runs the packages that need a real Kafka or Temporal
 	$(SERVICES) run all -- $(GOTEST) -timeout 20m $(REAL)
 
+.PHONY: conformance
+conformance: services ## Runs the conformance suite of all sinks and writes docs/conformance.md
+	DRAKKARTEST_CONFORMANCE=write $(SERVICES) run kafka,mongo,postgres,redis -- go test -count=1 -timeout 20m -run Conforms ./sinks/...
+	go generate ./sinks/sinkstest/conformance
+
 .PHONY: fuzz
 fuzz: toolchain ## Runs each fuzz target for a few seconds (FUZZTIME)
 	@grep -rnoE --include='*_test.go' '^func Fuzz\w+' . | sed -E 's/:[0-9]+:func /:/' | while IFS=: read -r file name; do \

@@ -21,6 +21,7 @@ import (
 	"github.com/drakkar-go/drakkar/sinks"
 	"github.com/drakkar-go/drakkar/sinks/files"
 	"github.com/drakkar-go/drakkar/sinks/sinkstest"
+	"github.com/drakkar-go/drakkar/sinks/sinkstest/conformance"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -41,7 +42,15 @@ func TestSink_Conforms(t *testing.T) {
 		t.Run(fsync, func(t *testing.T) {
 			t.Parallel()
 
-			sinkstest.Exercise(t, sinkstest.Caps{AnyBytes: true}, func(t *testing.T) sinkstest.Harness {
+			caps := sinkstest.Caps{
+				AnyBytes:  true,
+				NoUpserts: "lines are appended; both carry the delivery id with id_field",
+				NoOwn:     "a directory has no server; TestSink_Lines shows what a line that was torn by a crash does",
+			}
+			if fsync == "batch" {
+				caps.Report = conformance.Of("Files", "a directory")
+			}
+			sinkstest.Exercise(t, caps, func(t *testing.T) sinkstest.Harness {
 				t.Helper()
 
 				base := t.TempDir()

@@ -20,6 +20,7 @@ import (
 	"github.com/drakkar-go/drakkar/sinks"
 	httpsink "github.com/drakkar-go/drakkar/sinks/http"
 	"github.com/drakkar-go/drakkar/sinks/sinkstest"
+	"github.com/drakkar-go/drakkar/sinks/sinkstest/conformance"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -68,11 +69,25 @@ func harness(t *testing.T, change func(*config.HTTPSink)) (*endpoint, sinkstest.
 	}
 }
 
+// killable is a harness whose server is killed by cutting all that leads to it:
+// what it has kept stays.
+func killable(h sinkstest.Harness) sinkstest.Harness {
+	h.Kill, h.Restart = h.Down, h.Up
+	return h
+}
+
 func TestSink_Conforms(t *testing.T) {
 	t.Parallel()
 
 	// The endpoint keeps to the idempotency key, so a redelivery leaves one.
-	sinkstest.Exercise(t, sinkstest.Caps{Upserts: true, AnyBytes: true}, func(t *testing.T) sinkstest.Harness {
+	caps := sinkstest.Caps{Upserts: true, AnyBytes: true, Report: conformance.Of("HTTP", "a server that misbehaves on order")}
+	caps.Own = func(t *testing.T) sinkstest.Harness {
+		t.Helper()
+
+		_, h := harness(t, func(*config.HTTPSink) {})
+		return killable(h)
+	}
+	sinkstest.Exercise(t, caps, func(t *testing.T) sinkstest.Harness {
 		t.Helper()
 
 		_, h := harness(t, func(*config.HTTPSink) {})
@@ -83,13 +98,19 @@ func TestSink_Conforms(t *testing.T) {
 func TestSink_ConformsWithArrays(t *testing.T) {
 	t.Parallel()
 
-	sinkstest.Exercise(t, sinkstest.Caps{}, func(t *testing.T) sinkstest.Harness {
+	open := func(t *testing.T) sinkstest.Harness {
 		t.Helper()
 
 		e, h := harness(t, func(cfg *config.HTTPSink) { cfg.Body = "batch" })
 		h.Rows = func(t sinkstest.T) [][]byte { return e.elements(t) }
 		return h
-	})
+	}
+	caps := sinkstest.Caps{
+		Report:    conformance.Of("HTTP arrays", "a server that misbehaves on order"),
+		NoUpserts: "after a failure an array may be cut differently, and then has another Idempotency-Key",
+		Own:       func(t *testing.T) sinkstest.Harness { return killable(open(t)) },
+	}
+	sinkstest.Exercise(t, caps, open)
 }
 
 // status answers every request alike.

@@ -21,6 +21,7 @@ import (
 	"github.com/drakkar-go/drakkar/sinks"
 	"github.com/drakkar-go/drakkar/sinks/kafka"
 	"github.com/drakkar-go/drakkar/sinks/sinkstest"
+	"github.com/drakkar-go/drakkar/sinks/sinkstest/conformance"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -84,7 +85,8 @@ func noise(n int) drakkar.Bytes {
 func TestSink_Conforms(t *testing.T) {
 	t.Parallel()
 
-	sinkstest.Exercise(t, sinkstest.Caps{AnyBytes: true}, func(t *testing.T) sinkstest.Harness {
+	caps := sinkstest.Caps{AnyBytes: true, NoOwn: "the real broker is killed"}
+	sinkstest.Exercise(t, caps, func(t *testing.T) sinkstest.Harness {
 		t.Helper()
 
 		b := newBroker(t, kfake.SeedTopics(3, topic))
@@ -100,13 +102,28 @@ func TestSink_ConformsOnRealKafka(t *testing.T) {
 	t.Parallel()
 
 	brokers := servicestest.Kafka(t)
-	sinkstest.Exercise(t, sinkstest.Caps{AnyBytes: true}, func(t *testing.T) sinkstest.Harness {
+	caps := sinkstest.Caps{
+		AnyBytes: true, Report: conformance.Of("Kafka", "Kafka 4.1"),
+		NoUpserts: "a topic keeps every record; both carry the delivery id in the header drakkar-id",
+	}
+	caps.Own = func(t *testing.T) sinkstest.Harness {
+		t.Helper()
+
+		own := servicestest.OwnKafka(t)
+		makeTopic(t, own.Addr(), topic, nil)
+		h := harness(t, own.Addr(), topic)
+		h.Kill = func(sinkstest.T) { require.NoError(t, own.Kill()) }
+		h.Restart = func(sinkstest.T) { require.NoError(t, own.Restart(t.Context())) }
+		return h
+	}
+	sinkstest.Exercise(t, caps, func(t *testing.T) sinkstest.Harness {
 		t.Helper()
 
 		topic := fmt.Sprintf("drakkar-test-%d", time.Now().UnixNano())
 		makeTopic(t, brokers, topic, nil)
 		h := harness(t, brokers, topic)
-		h.NoDown, h.NoStall = "the brokers are not ours", "the brokers are not ours"
+		const elsewhere = "the broker is everybody's; TestSink_Conforms shows it with one in the test's process, and KilledMidBatch with a real one"
+		h.NoDown, h.NoStall = elsewhere, elsewhere
 		return h
 	})
 }

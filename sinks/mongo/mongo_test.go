@@ -21,6 +21,7 @@ import (
 	"github.com/drakkar-go/drakkar/sinks"
 	"github.com/drakkar-go/drakkar/sinks/mongo"
 	"github.com/drakkar-go/drakkar/sinks/sinkstest"
+	"github.com/drakkar-go/drakkar/sinks/sinkstest/conformance"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -42,7 +43,12 @@ type testBundle struct {
 func setup(t *testing.T, change func(*config.MongoSink)) *testBundle {
 	t.Helper()
 
-	server := servicestest.Mongo(t)
+	return setupOn(t, servicestest.Mongo(t), change)
+}
+
+func setupOn(t *testing.T, server string, change func(*config.MongoSink)) *testBundle {
+	t.Helper()
+
 	b := &testBundle{db: servicestest.MongoDatabase(t, server)}
 	cfg := settings(server, b.db.Name())
 	if change != nil {
@@ -108,27 +114,48 @@ func (b *testBundle) holds(t sinkstest.T, collection string) []string {
 func TestSink_Conforms(t *testing.T) {
 	t.Parallel()
 
-	server, err := url.Parse(servicestest.Mongo(t))
-	require.NoError(t, err)
-	sinkstest.Exercise(t, sinkstest.Caps{Upserts: true}, func(t *testing.T) sinkstest.Harness {
+	server := servicestest.Mongo(t)
+	caps := sinkstest.Caps{Upserts: true, Report: conformance.Of("MongoDB", "FerretDB 1.24 over SQLite")}
+	caps.NotShown = map[string]string{
+		"WriteConcern": "FerretDB confirms whatever concern it is asked for; TestWriteConcern_IsAskedFor and " +
+			"TestWriteConcern_IsNotMet show it with a server of the test's own",
+	}
+	caps.Own = func(t *testing.T) sinkstest.Harness {
 		t.Helper()
 
-		line := sinkstest.NewLine(t, server.Host)
-		b := setup(t, func(cfg *config.MongoSink) {
-			cfg.URI, cfg.OnConflict, cfg.IDField = "mongodb://"+line.Addr()+"/?tlsCertificateKeyFilePassword=hunter2", "nothing", "_id"
-		})
-		return sinkstest.Harness{
-			Sink:    b.Sink,
-			Payload: func(int) sinks.Payload { return sinks.Payload{Target: "results"} },
-			Value:   func(i int) drakkar.Bytes { return encode(t, i, fmt.Sprintf("payload \"%d\" é", i)) },
-			Rows:    func(t sinkstest.T) [][]byte { return b.results(t) },
-			Bad:     func(int) sinks.Payload { return to("results", `{"n":1,"a.b":2}`) },
-			Secrets: []string{"hunter2"},
-			Down:    func(sinkstest.T) { line.Down() },
-			Up:      func(sinkstest.T) { line.Up() },
-			Stall:   func(sinkstest.T) func() { return line.Stall() },
-		}
+		own := servicestest.OwnMongo(t)
+		h := harness(t, own.URL())
+		h.Kill = func(sinkstest.T) { require.NoError(t, own.Kill()) }
+		h.Restart = func(sinkstest.T) { require.NoError(t, own.Restart(t.Context())) }
+		return h
+	}
+	sinkstest.Exercise(t, caps, func(t *testing.T) sinkstest.Harness {
+		t.Helper()
+		return harness(t, server)
 	})
+}
+
+// harness is a sink behind a line to the server.
+func harness(t *testing.T, server string) sinkstest.Harness {
+	t.Helper()
+
+	address, err := url.Parse(server)
+	require.NoError(t, err)
+	line := sinkstest.NewLine(t, address.Host)
+	b := setupOn(t, server, func(cfg *config.MongoSink) {
+		cfg.URI, cfg.OnConflict, cfg.IDField = "mongodb://"+line.Addr()+"/?tlsCertificateKeyFilePassword=hunter2", "nothing", "_id"
+	})
+	return sinkstest.Harness{
+		Sink:    b.Sink,
+		Payload: func(int) sinks.Payload { return sinks.Payload{Target: "results"} },
+		Value:   func(i int) drakkar.Bytes { return encode(t, i, fmt.Sprintf("payload \"%d\" é", i)) },
+		Rows:    func(t sinkstest.T) [][]byte { return b.results(t) },
+		Bad:     func(int) sinks.Payload { return to("results", `{"n":1,"a.b":2}`) },
+		Secrets: []string{"hunter2"},
+		Down:    func(sinkstest.T) { line.Down() },
+		Up:      func(sinkstest.T) { line.Up() },
+		Stall:   func(sinkstest.T) func() { return line.Stall() },
+	}
 }
 
 func encode(t sinkstest.T, n int, text string) drakkar.Bytes {

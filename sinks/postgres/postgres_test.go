@@ -20,6 +20,7 @@ import (
 	"github.com/drakkar-go/drakkar/sinks"
 	"github.com/drakkar-go/drakkar/sinks/postgres"
 	"github.com/drakkar-go/drakkar/sinks/sinkstest"
+	"github.com/drakkar-go/drakkar/sinks/sinkstest/conformance"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -103,31 +104,54 @@ func to(table, value string) sinks.Payload {
 func TestSink_Conforms(t *testing.T) {
 	t.Parallel()
 
-	server, err := url.Parse(servicestest.Postgres(t))
-	require.NoError(t, err)
-	sinkstest.Exercise(t, sinkstest.Caps{Upserts: true}, func(t *testing.T) sinkstest.Harness {
+	server := servicestest.Postgres(t)
+	caps := sinkstest.Caps{Upserts: true, Report: conformance.Of("PostgreSQL", "PostgreSQL 15")}
+	caps.Own = func(t *testing.T) sinkstest.Harness {
 		t.Helper()
 
-		line := sinkstest.NewLine(t, server.Host)
-		b := setup(t, server.String(), "CREATE TABLE results (drakkar_id text PRIMARY KEY, n int, text text)",
-			func(cfg *config.PostgresSink) {
-				through, err := url.Parse(cfg.DSN)
-				require.NoError(t, err)
-				through.Host = line.Addr()
-				cfg.DSN, cfg.OnConflict, cfg.IDColumn = through.String(), "update", "drakkar_id"
-			})
-		return sinkstest.Harness{
-			Sink:    b.Sink,
-			Payload: func(int) sinks.Payload { return sinks.Payload{Target: "results"} },
-			Value:   func(i int) drakkar.Bytes { return encode(t, i, fmt.Sprintf("payload \"%d\" é", i)) },
-			Rows:    func(t sinkstest.T) [][]byte { return b.results(t) },
-			Bad:     func(int) sinks.Payload { return to("results", `{"n":"many","text":"x"}`) },
-			Secrets: []string{services.PostgresPassword},
-			Down:    func(sinkstest.T) { line.Down() },
-			Up:      func(sinkstest.T) { line.Up() },
-			Stall:   func(sinkstest.T) func() { return line.Stall() },
+		own := servicestest.OwnPostgres(t)
+		b, h := harness(t, own.URL())
+		h.Kill = func(sinkstest.T) { require.NoError(t, own.Kill()) }
+		h.Restart = func(sinkstest.T) {
+			require.NoError(t, own.Restart(t.Context()))
+			// The test's own connections are broken, too.
+			require.Eventually(t, func() bool { return b.pool.Ping(t.Context()) == nil }, enough, 50*time.Millisecond)
 		}
+		return h
+	}
+	sinkstest.Exercise(t, caps, func(t *testing.T) sinkstest.Harness {
+		t.Helper()
+
+		_, h := harness(t, server)
+		return h
 	})
+}
+
+// harness is a sink behind a line to the server.
+func harness(t *testing.T, server string) (*testBundle, sinkstest.Harness) {
+	t.Helper()
+
+	address, err := url.Parse(server)
+	require.NoError(t, err)
+	line := sinkstest.NewLine(t, address.Host)
+	b := setup(t, server, "CREATE TABLE results (drakkar_id text PRIMARY KEY, n int, text text)",
+		func(cfg *config.PostgresSink) {
+			through, err := url.Parse(cfg.DSN)
+			require.NoError(t, err)
+			through.Host = line.Addr()
+			cfg.DSN, cfg.OnConflict, cfg.IDColumn = through.String(), "update", "drakkar_id"
+		})
+	return b, sinkstest.Harness{
+		Sink:    b.Sink,
+		Payload: func(int) sinks.Payload { return sinks.Payload{Target: "results"} },
+		Value:   func(i int) drakkar.Bytes { return encode(t, i, fmt.Sprintf("payload \"%d\" é", i)) },
+		Rows:    func(t sinkstest.T) [][]byte { return b.results(t) },
+		Bad:     func(int) sinks.Payload { return to("results", `{"n":"many","text":"x"}`) },
+		Secrets: []string{services.PostgresPassword},
+		Down:    func(sinkstest.T) { line.Down() },
+		Up:      func(sinkstest.T) { line.Up() },
+		Stall:   func(sinkstest.T) func() { return line.Stall() },
+	}
 }
 
 func encode(t sinkstest.T, n int, text string) drakkar.Bytes {
@@ -427,67 +451,6 @@ func TestDeliver_LockedTable(t *testing.T) {
 
 	require.Empty(t, b.deliver(t, to("t", `{"n":2}`)))
 	require.Equal(t, []string{"2"}, b.rows(t, "SELECT n::text FROM t"))
-}
-
-// The server dies with batches under way. With the delivery id as key every
-// payload is there once in the end.
-func TestDeliver_ServerKilledMidBatch(t *testing.T) {
-	t.Parallel()
-
-	own := servicestest.OwnPostgres(t)
-	b := setup(t, own.URL(), "CREATE TABLE results (id text PRIMARY KEY, n int)", func(cfg *config.PostgresSink) {
-		cfg.OnConflict, cfg.IDColumn = "nothing", "id"
-	})
-	const deliverers, batches, size = 4, 20, 200
-	begun, done := make(chan struct{}, deliverers*batches), make(chan error, deliverers)
-	for d := range deliverers {
-		go func() { done <- b.deliverAll(t.Context(), d, batches, size, begun) }()
-	}
-	for range deliverers * 2 {
-		<-begun
-	}
-	require.NoError(t, own.Kill())
-	require.NoError(t, own.Restart(t.Context()))
-	for range deliverers {
-		require.NoError(t, <-done)
-	}
-	var n int
-	require.Eventually(t, func() bool { // the test's own connections are broken, too
-		return b.pool.QueryRow(t.Context(), "SELECT count(*) FROM results").Scan(&n) == nil
-	}, enough, 50*time.Millisecond)
-	require.Equal(t, deliverers*batches*size, n)
-}
-
-// deliverAll delivers each batch until it has arrived.
-func (b *testBundle) deliverAll(ctx context.Context, d, batches, size int, begun chan<- struct{}) error {
-	for k := range batches {
-		batch := make([]sinks.Payload, size)
-		for i := range batch {
-			batch[i] = to("results", fmt.Sprintf(`{"n":%d}`, i))
-			batch[i].ID = fmt.Sprintf("%d/%d/%d", d, k, i)
-		}
-		begun <- struct{}{}
-		for len(batch) > 0 {
-			failures := sinks.Failures(len(batch), b.once(ctx, batch))
-			var left []sinks.Payload
-			for _, f := range failures {
-				if f.Class == sinks.Permanent {
-					return f.Err
-				}
-				left = append(left, batch[f.Index])
-			}
-			if batch = left; ctx.Err() != nil {
-				return ctx.Err()
-			}
-		}
-	}
-	return nil
-}
-
-func (b *testBundle) once(ctx context.Context, batch []sinks.Payload) error {
-	ctx, cancel := context.WithTimeout(ctx, enough)
-	defer cancel()
-	return b.Deliver(ctx, batch)
 }
 
 func TestNew(t *testing.T) {

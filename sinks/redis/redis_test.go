@@ -15,10 +15,12 @@ import (
 
 	"github.com/drakkar-go/drakkar"
 	"github.com/drakkar-go/drakkar/config"
+	"github.com/drakkar-go/drakkar/integration/services"
 	"github.com/drakkar-go/drakkar/integration/services/servicestest"
 	"github.com/drakkar-go/drakkar/sinks"
 	"github.com/drakkar-go/drakkar/sinks/redis"
 	"github.com/drakkar-go/drakkar/sinks/sinkstest"
+	"github.com/drakkar-go/drakkar/sinks/sinkstest/conformance"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -78,17 +80,19 @@ func (p *place) host(t *testing.T) string {
 	return u.Host
 }
 
-// kinds are the modes that keep what they are given, with how it is read back.
-var kinds = []struct {
+// kind is a mode that keeps what it is given, with how it is read back.
+type kind struct {
 	mode string
 	caps sinkstest.Caps
 	// one payload of the batch goes to this key; empty is one of its own.
 	key  string
 	rows func(t sinkstest.T, c *goredis.Client, prefix string) [][]byte
-}{
+}
+
+var kinds = []kind{
 	{"set", sinkstest.Caps{Upserts: true, AnyBytes: true}, "", values},
-	{"stream", sinkstest.Caps{AnyBytes: true}, "all", entries},
-	{"list", sinkstest.Caps{AnyBytes: true}, "all", elements},
+	{"stream", sinkstest.Caps{AnyBytes: true, NoUpserts: "entries are appended; both carry the delivery id in the field id"}, "all", entries},
+	{"list", sinkstest.Caps{AnyBytes: true, NoUpserts: "elements are appended"}, "all", elements},
 }
 
 func values(t sinkstest.T, c *goredis.Client, prefix string) [][]byte {
@@ -129,61 +133,88 @@ func elements(t sinkstest.T, c *goredis.Client, prefix string) [][]byte {
 	return rows
 }
 
-// exercise runs the suite for all modes against a server.
-func exercise(t *testing.T, server func(t *testing.T) string) {
+// exercise runs the suite for all modes against a server. Change may add to what
+// a mode promises.
+func exercise(t *testing.T, server func(t *testing.T) string, change func(kind kind, caps *sinkstest.Caps)) {
 	t.Helper()
 
 	for _, kind := range kinds {
 		t.Run(kind.mode, func(t *testing.T) {
 			t.Parallel()
 
-			sinkstest.Exercise(t, kind.caps, func(t *testing.T) sinkstest.Harness {
+			caps := kind.caps
+			change(kind, &caps)
+			sinkstest.Exercise(t, caps, func(t *testing.T) sinkstest.Harness {
 				t.Helper()
-
-				p := newPlace(t, server(t))
-				line := sinkstest.NewLine(t, p.host(t))
-				cfg := settings(p.through(t, line.Addr()), kind.mode)
-				cfg.KeyPrefix = p.prefix
-				reader := newClient(t, p.server)
-				// A key that holds something else refuses entries of streams
-				// and lists; a payload without a key is none for set.
-				require.NoError(t, reader.HSet(t.Context(), p.prefix+"bad", "a", "b").Err())
-				bad := "bad"
-				if kind.mode == "set" {
-					bad = ""
-				}
-				return sinkstest.Harness{
-					Sink: newSink(t, cfg),
-					Payload: func(i int) sinks.Payload {
-						key := kind.key
-						if key == "" {
-							key = fmt.Sprint(i)
-						}
-						return sinks.Payload{Key: drakkar.Bytes(key)}
-					},
-					Rows:    func(t sinkstest.T) [][]byte { return kind.rows(t, reader, p.prefix) },
-					Bad:     func(int) sinks.Payload { return sinks.Payload{Key: drakkar.Bytes(bad)} },
-					Secrets: []string{"hunter2"},
-					Down:    func(sinkstest.T) { line.Down() },
-					Up:      func(sinkstest.T) { line.Up() },
-					Stall:   func(sinkstest.T) func() { return line.Stall() },
-				}
+				return harness(t, kind, server(t))
 			})
 		})
+	}
+}
+
+// harness is a sink behind a line to the server.
+func harness(t *testing.T, kind kind, server string) sinkstest.Harness {
+	t.Helper()
+
+	p := newPlace(t, server)
+	line := sinkstest.NewLine(t, p.host(t))
+	cfg := settings(p.through(t, line.Addr()), kind.mode)
+	cfg.KeyPrefix = p.prefix
+	reader := newClient(t, p.server)
+	// A key that holds something else refuses entries of streams
+	// and lists; a payload without a key is none for set.
+	require.NoError(t, reader.HSet(t.Context(), p.prefix+"bad", "a", "b").Err())
+	bad := "bad"
+	if kind.mode == "set" {
+		bad = ""
+	}
+	return sinkstest.Harness{
+		Sink: newSink(t, cfg),
+		Payload: func(i int) sinks.Payload {
+			key := kind.key
+			if key == "" {
+				key = fmt.Sprint(i)
+			}
+			return sinks.Payload{Key: drakkar.Bytes(key)}
+		},
+		Rows:    func(t sinkstest.T) [][]byte { return kind.rows(t, reader, p.prefix) },
+		Bad:     func(int) sinks.Payload { return sinks.Payload{Key: drakkar.Bytes(bad)} },
+		Secrets: []string{"hunter2"},
+		Down:    func(sinkstest.T) { line.Down() },
+		Up:      func(sinkstest.T) { line.Up() },
+		Stall:   func(sinkstest.T) func() { return line.Stall() },
 	}
 }
 
 func TestSink_Conforms(t *testing.T) {
 	t.Parallel()
 
-	exercise(t, func(t *testing.T) string { return newFake(t).url("hunter2") })
+	exercise(t, func(t *testing.T) string { return newFake(t).url("hunter2") }, func(_ kind, caps *sinkstest.Caps) {
+		caps.NoOwn = "the real server is killed"
+	})
 }
 
 func TestSink_ConformsOnRealRedis(t *testing.T) {
 	t.Parallel()
 
-	server := servicestest.OwnRedis(t, "--requirepass", "hunter2")
-	exercise(t, func(*testing.T) string { return "redis://:hunter2@" + server.Addr() + "/0" })
+	start := func(t *testing.T) *services.Redis { return servicestest.OwnRedis(t, "--requirepass", "hunter2") }
+	address := func(server *services.Redis) string { return "redis://:hunter2@" + server.Addr() + "/0" }
+	server := start(t)
+	exercise(t, func(*testing.T) string { return address(server) }, func(kind kind, caps *sinkstest.Caps) {
+		caps.Report = conformance.Of("Redis "+kind.mode, "Redis")
+		if kind.mode == "set" {
+			caps.NotShown = map[string]string{"Publish": "a channel keeps nothing that could be read back; TestSink_Publish shows what the mode does"}
+		}
+		caps.Own = func(t *testing.T) sinkstest.Harness {
+			t.Helper()
+
+			own := start(t)
+			h := harness(t, kind, address(own))
+			h.Kill = func(sinkstest.T) { require.NoError(t, own.Kill()) }
+			h.Restart = func(sinkstest.T) { require.NoError(t, own.Restart(t.Context())) }
+			return h
+		}
+	})
 }
 
 func failures(t *testing.T, err error) []sinks.Failure {

@@ -1,13 +1,13 @@
 package sinkstest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -28,7 +28,7 @@ const (
 
 func badPayloadIsAlone(t T, _ Caps, h Harness) {
 	if h.Bad == nil {
-		t.Skip("no payload is refused: " + h.NoBad)
+		t.Skip(cmp.Or(h.NoBad, "no payload is refused"))
 	}
 	batch := []sinks.Payload{h.payload(0), h.bad(1), h.payload(2), h.bad(3), h.payload(4)}
 	failures := h.mustFail(t, batch)
@@ -41,7 +41,7 @@ func badPayloadIsAlone(t T, _ Caps, h Harness) {
 
 func onlyBadPayloads(t T, _ Caps, h Harness) {
 	if h.Bad == nil {
-		t.Skip("no payload is refused: " + h.NoBad)
+		t.Skip(cmp.Or(h.NoBad, "no payload is refused"))
 	}
 	failures := h.mustFail(t, []sinks.Payload{h.bad(0)})
 	require.Equal(t, []int{0}, failed(failures))
@@ -64,7 +64,7 @@ func checkDoesNotWrite(t T, caps Caps, h Harness) {
 	c, ok := h.Sink.(sinks.Checker)
 	if !ok {
 		require.NotEmpty(t, caps.NoChecker, "the sink has no Check: give it one, or say why in Caps.NoChecker")
-		t.Skip("no Check: " + caps.NoChecker)
+		t.Skip(caps.NoChecker)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), enough)
 	defer cancel()
@@ -121,19 +121,28 @@ func errorsKeepSecrets(t T, _ Caps, h Harness) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	errs := []error{h.Sink.Deliver(ctx, h.payloads(0, 2))}
+	logged := newLogged(t, h.Sink)
+	deliver := func(ctx context.Context, batch []sinks.Payload) error {
+		logged.deliver(ctx, batch)
+		return h.Sink.Deliver(ctx, batch)
+	}
+	errs := []error{deliver(ctx, h.payloads(0, 2))}
 	if h.Bad != nil {
-		errs = append(errs, h.Sink.Deliver(t.Context(), []sinks.Payload{h.bad(2)}))
+		errs = append(errs, deliver(t.Context(), []sinks.Payload{h.bad(2)}))
 	}
 	if h.Down != nil {
 		h.Down(t)
 		down, cancel := context.WithTimeout(t.Context(), 4*patience)
 		defer cancel()
-		errs = append(errs, h.Sink.Deliver(down, h.payloads(3, 2)))
+		errs = append(errs, deliver(down, h.payloads(3, 2)))
 		if c, ok := h.Sink.(sinks.Checker); ok {
 			errs = append(errs, c.Check(down))
 		}
 		h.Up(t)
+	}
+	lines := logged.lines()
+	for _, secret := range h.Secrets {
+		require.NotContains(t, lines, secret, "a log line shows a secret")
 	}
 	for _, err := range errs {
 		require.Error(t, err)
@@ -167,7 +176,7 @@ func manyPayloads(t T, _ Caps, h Harness) {
 
 func redelivery(t T, caps Caps, h Harness) {
 	if !caps.Upserts {
-		t.Skip("the sink does not promise that writing an id twice leaves one row")
+		t.Skip(cmp.Or(caps.NoUpserts, "the sink does not promise it"))
 	}
 	batch := h.payloads(0, 20)
 	h.deliver(t, batch)
@@ -178,7 +187,7 @@ func redelivery(t T, caps Caps, h Harness) {
 
 func slowServer(t T, _ Caps, h Harness) {
 	if h.Stall == nil {
-		t.Skip("the server cannot be stalled: " + h.NoStall)
+		t.Skip(cmp.Or(h.NoStall, "the server cannot be stalled"))
 	}
 	h.deliver(t, h.payloads(0, 1)) // connected
 	resume := h.Stall(t)
@@ -195,7 +204,7 @@ func slowServer(t T, _ Caps, h Harness) {
 
 func survivesRestart(t T, _ Caps, h Harness) {
 	if h.Down == nil {
-		t.Skip("the server cannot be restarted: " + h.NoDown)
+		t.Skip(cmp.Or(h.NoDown, "the server cannot be restarted"))
 	}
 	h.deliver(t, h.payloads(0, 1))
 	h.Down(t)
@@ -231,122 +240,4 @@ func validateIsPure(t T, _ Caps, h Harness) {
 		_ = v.Validate(h.bad(3))
 	}
 	h.holds(t, nil)
-}
-
-// ---- the harness's part ----
-
-func (h Harness) payload(i int) sinks.Payload {
-	var p sinks.Payload
-	if h.Payload != nil {
-		p = h.Payload(i)
-	}
-	return h.filled(i, p)
-}
-
-func (h Harness) bad(i int) sinks.Payload { return h.filled(i, h.Bad(i)) }
-
-func (h Harness) filled(i int, p sinks.Payload) sinks.Payload {
-	if p.ID == "" {
-		p.ID = fmt.Sprintf("orders~ab12/0/%d/m/0", i)
-	}
-	if p.Value == nil {
-		p.Value = drakkar.Bytes(fmt.Sprintf(`{"n":%d,"text":"payload \"%d\" \u00e9"}`, i, i))
-		if h.Value != nil {
-			p.Value = h.Value(i)
-		}
-	}
-	p.Source = drakkar.Source{Topic: "orders", Offset: int64(i)}
-	return p
-}
-
-func (h Harness) payloads(from, n int) []sinks.Payload {
-	ps := make([]sinks.Payload, n)
-	for i := range ps {
-		ps[i] = h.payload(from + i)
-	}
-	return ps
-}
-
-func (h Harness) deliver(t T, batch []sinks.Payload) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), enough)
-	defer cancel()
-	require.NoError(t, h.Sink.Deliver(ctx, batch))
-}
-
-// mustFail delivers a batch some of which must fail.
-func (h Harness) mustFail(t T, batch []sinks.Payload) []sinks.Failure {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), enough)
-	defer cancel()
-	var de *sinks.DeliverError
-	require.ErrorAs(t, h.Sink.Deliver(ctx, batch), &de, "it names the failed payloads")
-	return de.Failures
-}
-
-// holds requires that the other side has exactly these values.
-func (h Harness) holds(t T, want []string) {
-	t.Helper()
-	rows := h.Rows(t)
-	got := make([]string, len(rows))
-	for i, r := range rows {
-		got[i] = string(r)
-	}
-	slices.Sort(got)
-	slices.Sort(want)
-	if !slices.Equal(want, got) {
-		missing, surplus := difference(want, got), difference(got, want)
-		require.Fail(t, "the rows are not those that were delivered",
-			"%d rows instead of %d; missing %d: %.500q; surplus %d: %.500q",
-			len(got), len(want), len(missing), missing, len(surplus), surplus)
-	}
-}
-
-// difference are the elements of a that b lacks, as a multiset.
-func difference(a, b []string) []string {
-	count := map[string]int{}
-	for _, s := range b {
-		count[s]++
-	}
-	var left []string
-	for _, s := range a {
-		if count[s]--; count[s] < 0 {
-			left = append(left, s)
-		}
-	}
-	return left[:min(len(left), 5)]
-}
-
-func (h Harness) close(t *testing.T) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), enough)
-	defer cancel()
-	require.NoError(t, h.Sink.Close(ctx))
-}
-
-// requireTransient requires that a batch of n may be tried again as a whole.
-func requireTransient(t T, n int, err error) {
-	t.Helper()
-	failures := sinks.Failures(n, err)
-	require.Len(t, failures, n, "every payload has failed")
-	for i, f := range failures {
-		require.Equal(t, i, f.Index)
-		require.Equal(t, sinks.Transient, f.Class, "payload %d: %v", i, f.Err)
-	}
-}
-
-func failed(failures []sinks.Failure) []int {
-	is := make([]int, len(failures))
-	for i, f := range failures {
-		is[i] = f.Index
-	}
-	return is
-}
-
-func values(ps ...sinks.Payload) []string {
-	vs := make([]string, len(ps))
-	for i, p := range ps {
-		vs[i] = string(p.Value)
-	}
-	return vs
 }

@@ -17,7 +17,25 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestMemory_Conforms(t *testing.T) {
 	t.Parallel()
 
-	sinkstest.Exercise(t, sinkstest.Caps{Upserts: true, AnyBytes: true}, func(t *testing.T) sinkstest.Harness {
+	caps := sinkstest.Caps{Upserts: true, AnyBytes: true, NoOwn: "it is in memory", NotShown: map[string]string{"Disk": "there is none"}}
+	reported := false
+	caps.Report = func(t *testing.T, outcomes []sinkstest.Outcome) {
+		t.Helper()
+
+		reported = true
+		waived := map[string]string{}
+		for _, o := range outcomes {
+			if o.Waived != "" {
+				waived[o.Name] = o.Waived
+			}
+		}
+		require.Equal(t, map[string]string{
+			"Disk": "there is none", "ErrorsKeepSecrets": "the sink has no secrets",
+			"KilledMidBatch": "it is in memory", "SurvivesRestart": "it is in memory",
+		}, waived)
+	}
+	t.Cleanup(func() { require.True(t, reported) }) // runs after that of Exercise
+	sinkstest.Exercise(t, caps, func(t *testing.T) sinkstest.Harness {
 		t.Helper()
 
 		m := sinkstest.NewMemory()

@@ -15,8 +15,10 @@ import (
 
 // Caps states what a sink promises beyond the contract.
 type Caps struct {
-	// Upserts is set when writing an id twice leaves one row.
-	Upserts bool
+	// Upserts is set when writing an id twice leaves one row. Otherwise say in
+	// NoUpserts why not.
+	Upserts   bool
+	NoUpserts string
 
 	// AnyBytes is set when the sink keeps values that are not JSON, byte for
 	// byte. Otherwise the suite delivers small JSON objects.
@@ -25,6 +27,29 @@ type Caps struct {
 	// NoChecker says why the sink has no Check. Empty means that it must have
 	// one.
 	NoChecker string
+
+	// Own opens a sink whose server belongs to the test: its harness has Kill
+	// and Restart. Nil skips the test: say why in NoOwn.
+	Own   func(t *testing.T) Harness
+	NoOwn string
+
+	// NotShown are promises which the server of the tests cannot show, by name,
+	// and why. They are only reported.
+	NotShown map[string]string
+
+	// Report is told what became of every promise once all of them were
+	// checked and none is broken. Optional.
+	Report func(t *testing.T, outcomes []Outcome)
+}
+
+// Outcome is what became of a promise.
+type Outcome struct {
+	// Name is the name of the check, Promise what it is about.
+	Name    string `json:"name"`
+	Promise string `json:"promise,omitempty"`
+	// Waived says why the sink does not make the promise; empty when it keeps
+	// it.
+	Waived string `json:"waived,omitempty"`
 }
 
 // Harness is one sink with a target of its own.
@@ -63,6 +88,11 @@ type Harness struct {
 	// resume. Nil skips the test: say why in NoStall.
 	Stall   func(t T) (resume func())
 	NoStall string
+
+	// Kill ends the server like a power failure, and Restart starts it again at
+	// the same address. Only those that Caps.Own opens have them.
+	Kill    func(t T)
+	Restart func(t T)
 }
 
 // T is what the checks need of *testing.T.
@@ -75,40 +105,61 @@ type T interface {
 
 // check is one promise. Each runs against a harness of its own.
 type check struct {
-	name string
-	run  func(t T, caps Caps, h Harness)
+	name    string
+	promise string
+	run     func(t T, caps Caps, h Harness)
 }
 
 // checks are all promises, alphabetical.
 var checks = []check{
-	{"BadPayloadIsAlone", badPayloadIsAlone},
-	{"CancelledContextIsTransient", cancelledContextIsTransient},
-	{"CheckDoesNotWrite", checkDoesNotWrite},
-	{"CloseTwice", closeTwice},
-	{"ConcurrentDeliver", concurrentDeliver},
-	{"DeliversByteForByte", deliversByteForByte},
-	{"EmptyBatch", emptyBatch},
-	{"ErrorsKeepSecrets", errorsKeepSecrets},
-	{"ManyPayloads", manyPayloads},
-	{"OnlyBadPayloads", onlyBadPayloads},
-	{"Redelivery", redelivery},
-	{"SlowServer", slowServer},
-	{"SurvivesRestart", survivesRestart},
-	{"ValidateIsPure", validateIsPure},
+	{"BadPayloadIsAlone", "a bad payload is named and does not take its batch along", badPayloadIsAlone},
+	{"CancelledContextIsTransient", "a delivery that is called off may be tried again", cancelledContextIsTransient},
+	{"CheckDoesNotWrite", "Check answers and writes nothing", checkDoesNotWrite},
+	{"CloseTwice", "Close can be called twice", closeTwice},
+	{"ConcurrentDeliver", "many deliveries at the same time", concurrentDeliver},
+	{"DeliversByteForByte", "every payload arrives byte for byte", deliversByteForByte},
+	{"EmptyBatch", "an empty batch is nothing", emptyBatch},
+	{"ErrorsKeepSecrets", "no secret in any error or log line", errorsKeepSecrets},
+	{killedMidBatchName, "a server that is killed mid-batch and started again loses nothing", killedMidBatch},
+	{"ManyPayloads", "10,000 payloads in batches", manyPayloads},
+	{"OnlyBadPayloads", "a batch of bad payloads fails for good", onlyBadPayloads},
+	{"Redelivery", "a payload that is delivered again is there once", redelivery},
+	{"SlowServer", "a server that does not answer holds nobody beyond the deadline", slowServer},
+	{"SurvivesRestart", "a server that comes back is delivered to again", survivesRestart},
+	{"ValidateIsPure", "Validate writes nothing", validateIsPure},
 }
+
+// killedMidBatchName is the check that runs against a server of its own.
+const killedMidBatchName = "KilledMidBatch"
 
 // Exercise runs the whole suite. Open must return a fresh sink whose target
 // nobody else uses; it is called once for each subtest, in parallel. Exercise
 // closes the sinks.
 func Exercise(t *testing.T, caps Caps, open func(t *testing.T) Harness) {
 	t.Helper()
+	report := newReport(caps)
+	t.Cleanup(func() { report.end(t) })
 	for _, c := range checks {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 
+			open := open
+			if c.name == killedMidBatchName {
+				if caps.Own == nil {
+					report.add(c, caps.NoOwn)
+					t.Skip("no server belongs to the test: " + caps.NoOwn)
+				}
+				open = caps.Own
+			}
 			h := open(t)
 			t.Cleanup(func() { h.close(t) })
-			c.run(t, caps, h)
+			observed := &observedT{T: t}
+			defer func() {
+				if !t.Skipped() || observed.waived != "" {
+					report.add(c, observed.waived)
+				}
+			}()
+			c.run(observed, caps, h)
 		})
 	}
 }

@@ -63,6 +63,9 @@ func TestChecks_NoticeBrokenPromises(t *testing.T) {
 				return nil
 			}
 		},
+		"KilledMidBatch": func(s *brokenSink) {
+			s.after = func(error) error { return nil }
+		},
 		"ManyPayloads": func(s *brokenSink) {
 			s.change = func(p *sinks.Payload) {
 				if p.Source.Offset == 7_777 {
@@ -179,6 +182,8 @@ func outcome(t *testing.T, c check, s *brokenSink) []string {
 		Stall:   func(T) func() { return s.Stall() },
 		Down:    func(T) { resume = s.Stall() },
 		Up:      func(T) { resume() },
+		Kill:    func(T) { s.FailNext(4, sinks.Transient, errors.New("killed")) },
+		Restart: func(T) {},
 	}
 	spy := &spyT{ctx: t.Context()}
 	done := make(chan struct{})

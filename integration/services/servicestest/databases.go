@@ -18,6 +18,17 @@ import (
 // cleanupTimeout bounds what a test gives back at its end.
 const cleanupTimeout = 30 * time.Second
 
+// OwnKafka starts a broker that belongs to the test, which may kill it.
+func OwnKafka(tb testing.TB) *services.Kafka {
+	tb.Helper()
+
+	Kafka(tb)
+	k, err := services.StartKafka(tb.Context(), services.KafkaConfig{Home: home(tb), Dir: tb.TempDir()})
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, k.Stop()) })
+	return k
+}
+
 // OwnMongo starts a server that belongs to the test, which may kill it.
 func OwnMongo(tb testing.TB) *services.Mongo {
 	tb.Helper()
