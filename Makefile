@@ -19,6 +19,7 @@ GOTEST := go test -race -shuffle=on
 # Packages with a test that wants a real service.
 REAL = $(shell grep -rlE 'DRAKKARTEST_|servicestest\.' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 FUZZTIME ?= 5s
+BENCHTIME ?= 5s
 
 .PHONY: help
 help: ## Lists the targets
@@ -56,6 +57,10 @@ test/integration: services ## Runs the packages that need a real Kafka or Tempor
 conformance: services ## Runs the conformance suite of all sinks and writes docs/conformance.md
 	DRAKKARTEST_CONFORMANCE=write $(SERVICES) run kafka,mongo,postgres,redis -- go test -count=1 -timeout 20m -run Conforms ./sinks/...
 	go generate ./sinks/sinkstest/conformance
+
+.PHONY: bench/sinks
+bench/sinks: services ## Measures each sink beside the bare loop of its driver, over the same server; BENCHTIME is for each
+	$(SERVICES) run kafka,mongo,postgres,redis -- go test -p 1 -run '^$$' -bench BenchmarkDeliver -benchtime $(BENCHTIME) ./sinks/...
 
 .PHONY: fuzz
 fuzz: toolchain ## Runs each fuzz target for a few seconds (FUZZTIME)

@@ -132,7 +132,7 @@ func (c *conn) Close() error {
 }
 
 // makeTopic makes a topic that can be written to and read.
-func makeTopic(t *testing.T, brokers, topic string, cfg map[string]string) {
+func makeTopic(t testing.TB, brokers, topic string, cfg map[string]string) {
 	t.Helper()
 
 	admin, err := ckafka.NewAdminClient(&ckafka.ConfigMap{"bootstrap.servers": brokers, "log_level": 0})
