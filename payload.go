@@ -4,8 +4,8 @@ import "time"
 
 // The payloads below share two fields.
 //
-// Data is what is delivered, encoded as JSON; []byte, [Bytes] and
-// json.RawMessage are delivered as they are. Sink names the configured
+// Data is what is delivered, encoded as JSON or by the codec that the sink's
+// settings name; []byte, [Bytes] and json.RawMessage are delivered as they are. Sink names the configured
 // instance; it may be left empty when one instance of the type is configured.
 // A name that is not configured, and an empty one where several are, is an
 // error of the hook that returned the payload.

@@ -77,6 +77,11 @@ type Options struct {
 	// constructor is an error at start.
 	Sinks map[string]SinkConstructor
 
+	// Codecs make bytes of the data of payloads, for the sinks whose setting
+	// codec has their name: Protocol Buffers, Avro. The names json and raw are
+	// taken.
+	Codecs map[string]sinks.Codec
+
 	// Registerer takes Drakkar's metrics and is where a handler puts its own.
 	// Defaults to a new one with those of Go and of the process.
 	Registry *prometheus.Registry

@@ -213,6 +213,12 @@ func TestOpenSinks(t *testing.T) {
 		_, err := a.startSinks(t.Context())
 		require.ErrorContains(t, err, "sinks: none is configured")
 
+		a.cfg.Sinks.HTTP = map[string]config.HTTPSink{"hook": {URL: "http://127.0.0.1:1", Delivery: config.Delivery{Codec: "avro"}}}
+		a.opts.Codecs = map[string]sinks.Codec{"proto": sinks.JSON}
+		_, err = a.openSinks(t.Context())
+		require.EqualError(t, err, `sinks.http.hook.codec: app.Options.Codecs holds no "avro": use one of json, raw, proto`)
+
+		a.cfg.Sinks.HTTP = nil
 		a.cfg.Sinks.Custom = map[string]config.CustomSink{"a": {Type: "memory"}}
 		_, err = a.openSinks(t.Context())
 		require.ErrorContains(t, err, `opening sinks.custom.a: app.Options.Sinks holds no constructor for type "memory", it has: none`)

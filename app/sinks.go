@@ -108,7 +108,11 @@ func openAll[C any](o *opener, kind sinks.Type, section map[string]C, open func(
 			o.err = fmt.Errorf("opening sinks.%s.%s: %w", kind, name, err)
 			return
 		}
-		o.out = append(o.out, o.app.instance(sinks.Ref{Type: kind, Name: name}, sink, delivery))
+		in := o.app.instance(sinks.Ref{Type: kind, Name: name}, sink, delivery)
+		if in.Codec, err = o.app.codec(delivery.Codec); err != nil {
+			o.err = fmt.Errorf("sinks.%s.%s.codec: %w", kind, name, err)
+		}
+		o.out = append(o.out, in)
 	}
 }
 
@@ -125,6 +129,22 @@ func (a *App) custom(ctx context.Context, name string, cfg config.CustomSink) (s
 		err = fmt.Errorf("the constructor for type %q returned neither a sink nor an error", cfg.Type)
 	}
 	return sink, err
+}
+
+// codec finds a codec by its name.
+func (a *App) codec(name string) (sinks.Codec, error) {
+	switch name {
+	case "", "json":
+		return sinks.JSON, nil
+	case "raw":
+		return sinks.Raw, nil
+	}
+	codec, ok := a.opts.Codecs[name]
+	if !ok {
+		known := append([]string{"json", "raw"}, slices.Sorted(maps.Keys(a.opts.Codecs))...)
+		return nil, fmt.Errorf("app.Options.Codecs holds no %q: use one of %s", name, strings.Join(known, ", "))
+	}
+	return codec, nil
 }
 
 func (a *App) instance(ref sinks.Ref, s sinks.Sink, d config.Delivery) sinks.Instance {

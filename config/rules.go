@@ -105,11 +105,12 @@ var ownedByDrakkar = map[string]string{
 
 // ownedBySinks is the same for producers.
 var ownedBySinks = map[string]string{
-	"acks":                  "a payload counts as delivered when all replicas have it",
+	"acks":                  "use acks of the sink",
 	"bootstrap.servers":     "use brokers of the sink",
 	"enable.idempotence":    "retries must not write a record twice",
 	"metadata.broker.list":  "use brokers of the sink",
-	"request.required.acks": "a payload counts as delivered when all replicas have it",
+	"request.required.acks": "use acks of the sink",
+	"transactional.id":      "use transactional of the sink",
 }
 
 func (v *validator) kafka(c *Config) {
@@ -235,6 +236,10 @@ func (v *validator) sinks(s Sinks) {
 		at := setting("sinks.kafka").entry(name)
 		v.options(at.child("options"), sink.Options, ownedBySinks)
 		v.security(at.child("security"), sink.Security)
+		if sink.Transactional && sink.Acks == "leader" {
+			v.conflict(side{at.child("transactional"), sink.Transactional, "needs all replicas, and is not possible with"},
+				side{at.child("acks"), sink.Acks, "is not enough for"})
+		}
 	})
 	inOrder(s.Postgres, func(name string, sink PostgresSink) {
 		at := setting("sinks.postgres").entry(name)

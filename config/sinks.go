@@ -48,6 +48,10 @@ type Delivery struct {
 	// Most payloads in one batch.
 	BatchSize int `yaml:"batch_size" default:"1000" range:"1..100000"`
 
+	// What makes bytes of a payload's data that is none: json, raw, which refuses
+	// everything but bytes, or the name of one that app.Options.Codecs holds.
+	Codec string `yaml:"codec" default:"json" required:"true"`
+
 	// Address of a web UI for the sink, shown as a link.
 	UIURL string `yaml:"ui_url" secret:"url"`
 }
@@ -65,6 +69,15 @@ type KafkaSink struct {
 
 	// Compression of batches.
 	Compression string `yaml:"compression" default:"lz4" range:"none|gzip|snappy|lz4|zstd"`
+
+	// Who has to have a record before it counts as delivered: all replicas that
+	// are in sync, or the leader alone. With leader a record can die with it,
+	// and the producer's own retries can write a record twice.
+	Acks string `yaml:"acks" default:"all" range:"all|leader"`
+
+	// Writes each batch in a transaction: who reads with read_committed sees all
+	// of its records or none. Batches are written one after the other then.
+	Transactional bool `yaml:"transactional"`
 
 	// How long the producer waits for a batch to fill.
 	Linger time.Duration `yaml:"linger" default:"1ms" range:"0s..10s" alias:"linger_ms"`
@@ -239,6 +252,10 @@ type FilesystemSink struct {
 
 	// How many files that were set aside are kept of each file. 0 keeps all.
 	RotateKeep int `yaml:"rotate_keep" default:"0" range:"0..1000000"`
+
+	// Compression of files that were set aside: gzip makes results-<time>.jsonl.gz
+	// of them.
+	Compression string `yaml:"compression" default:"none" range:"none|gzip"`
 
 	// Field which receives the delivery id, when set and when the line is a
 	// JSON object.

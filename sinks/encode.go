@@ -57,7 +57,8 @@ func (o Origin) source() drakkar.Source {
 // in the order kafka, postgres, mongo, http, redis, filesystem, custom.
 //
 // []byte, [drakkar.Bytes] and json.RawMessage are delivered as they are,
-// anything else as JSON in which <, > and & stay themselves. A nil Data, or a
+// anything else as the instance's codec makes it: JSON in which <, > and & stay
+// themselves, unless it has another. A nil Data, or a
 // nil byte slice, is Kafka's tombstone. For the other sinks nil is the JSON
 // null, and a nil byte slice is empty. Data for postgres and mongo must be a
 // JSON object.
@@ -131,7 +132,7 @@ func (s *Set) encode(d draft) (Payload, error) {
 		return Payload{}, err
 	}
 	p.To = ref
-	if p.Value, err = encodeData(p.To.Type, d.data); err != nil {
+	if p.Value, err = encodeData(p.To.Type, s.instances[ref].codec, d.data); err != nil {
 		return Payload{}, fmt.Errorf("encoding data: %w", err)
 	}
 	if err := checkText(p); err != nil {
@@ -145,8 +146,8 @@ func (s *Set) encode(d draft) (Payload, error) {
 	return p, nil
 }
 
-func encodeData(t Type, data any) (drakkar.Bytes, error) {
-	value, err := encodeValue(data)
+func encodeData(t Type, codec Codec, data any) (drakkar.Bytes, error) {
+	value, err := encodeValue(codec, data)
 	if err != nil {
 		return nil, err
 	}
@@ -161,33 +162,6 @@ func encodeData(t Type, data any) (drakkar.Bytes, error) {
 		return drakkar.Bytes("null"), nil
 	}
 	return value, nil
-}
-
-// encodeValue calls the author's MarshalJSON methods, whose panics are errors
-// of the hook as well.
-func encodeValue(data any) (value drakkar.Bytes, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("the value's JSON encoder panicked: %v", r)
-		}
-	}()
-	switch v := data.(type) {
-	case nil:
-		return nil, nil
-	case []byte:
-		return v, nil
-	case drakkar.Bytes:
-		return v, nil
-	case json.RawMessage:
-		return drakkar.Bytes(v), nil
-	}
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(data); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }
 
 func isBytes(data any) bool {

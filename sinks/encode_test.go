@@ -3,6 +3,7 @@ package sinks_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +28,10 @@ func oneOfEach(t *testing.T) *sinks.Set {
 	}
 	return newSet(t, refs...)
 }
+
+type codecFunc func(any) ([]byte, error)
+
+func (f codecFunc) Encode(data any) ([]byte, error) { return f(data) }
 
 func TestSet_Encode(t *testing.T) {
 	t.Parallel()
@@ -71,6 +76,38 @@ func TestSet_Encode(t *testing.T) {
 			want[i].Source = drakkar.Source{Topic: "orders", Partition: 3, Offset: 100, TaskID: "3-100-2"}
 		}
 		require.Equal(t, want, payloads)
+	})
+
+	t.Run("ByTheInstancesCodec", func(t *testing.T) {
+		t.Parallel()
+
+		var made []sinks.Instance
+		for name, codec := range map[string]sinks.Codec{
+			"main": nil, "raw": sinks.Raw, "text": codecFunc(func(data any) ([]byte, error) { return fmt.Append(nil, data), nil }),
+			"broken": codecFunc(func(any) ([]byte, error) { panic("no schema") }), "empty": codecFunc(func(any) ([]byte, error) { return nil, nil }),
+		} {
+			made = append(made, sinks.Instance{Ref: ref(sinks.Kafka, name), Sink: sinkstest.NewMemory(), Codec: codec})
+		}
+		set, err := sinks.NewSet(made, events.RecorderFunc(func(events.Event) {}))
+		require.NoError(t, err)
+		for _, tc := range []struct {
+			sink string
+			data any
+			want string
+			err  string
+		}{
+			{"main", 7, "7", ""}, {"text", 7, "7", ""}, {"text", []string{"a"}, "[a]", ""},
+			{"raw", []byte("\x00"), "\x00", ""}, {"text", []byte("as it is"), "as it is", ""},
+			{"raw", 7, "", "codec is raw"}, {"broken", 7, "", "no schema"}, {"empty", 7, "", "neither bytes nor an error"},
+		} {
+			payloads, err := set.Encode(origin, drakkar.CollectResult{Kafka: []drakkar.KafkaPayload{{Sink: tc.sink, Data: tc.data}}})
+			if tc.err != "" {
+				require.ErrorContains(t, err, tc.err)
+				continue
+			}
+			require.NoError(t, err)
+			require.Equal(t, tc.want, string(payloads[0].Value))
+		}
 	})
 
 	t.Run("EncodesData", func(t *testing.T) {
@@ -163,7 +200,7 @@ func TestSet_Encode(t *testing.T) {
 		require.Len(t, lines, 7)
 		for i, begins := range []string{
 			"kafka payload 1: a kafka payload names no sink", "kafka payload 2: encoding data: ",
-			"kafka payload 3: encoding data: the value's JSON encoder panicked: boom",
+			"kafka payload 3: encoding data: the value's encoder panicked: boom",
 			"kafka payload 4: the header name", "kafka payload 5: the target",
 			"postgres payload 1: postgres:db refuses it: no such table", "http payload 0: ",
 		} {

@@ -26,6 +26,9 @@ type Instance struct {
 	Sink   Sink
 	Policy Policy
 
+	// Codec makes bytes of data that is none. Nil means JSON.
+	Codec Codec
+
 	// Target is where payloads go that name no target of their own: the topic
 	// of a Kafka sink. It is only shown.
 	Target string
@@ -45,6 +48,7 @@ type instance struct {
 	sink    Sink
 	policy  Policy
 	target  string
+	codec   Codec
 	breaker *breaker
 }
 
@@ -57,7 +61,7 @@ func NewSet(instances []Instance, rec events.Recorder) (*Set, error) {
 			return nil, fmt.Errorf("sinks.%s.%s is configured twice", in.Ref.Type, in.Ref.Name)
 		}
 		s.instances[in.Ref] = &instance{
-			ref: in.Ref, sink: in.Sink, policy: in.Policy, target: in.Target,
+			ref: in.Ref, sink: in.Sink, policy: in.Policy, target: in.Target, codec: cmp.Or(in.Codec, JSON),
 			breaker: newBreaker(in.Policy.Breaker, func(state breakerState) {
 				rec.Record(events.BreakerChanged{Sink: in.Ref.event(), State: string(state)})
 			}),

@@ -56,6 +56,13 @@ type Sink struct {
 	closed bool
 	dirty  map[string]error // files to be synced, and how the last try failed
 
+	// aside are files of which something waits to be compressed, and
+	// notCompressed is how the last try failed.
+	aside         map[string]bool
+	notCompressed error
+	wake          chan struct{}
+	compressed    chan struct{} // closed once the compressor has ended
+
 	stop    context.CancelFunc
 	stopped chan struct{}
 }
@@ -71,10 +78,12 @@ func New(name string, cfg config.FilesystemSink) (*Sink, error) {
 	s := &Sink{
 		name: name, cfg: cfg, root: root, seed: maphash.MakeSeed(),
 		dirty: map[string]error{}, stop: stop, stopped: make(chan struct{}),
+		aside: map[string]bool{}, wake: make(chan struct{}, 1), compressed: make(chan struct{}),
 	}
 	for i := range s.lanes {
 		s.lanes[i] = make(chan struct{}, 1)
 	}
+	s.startCompressor(ctx)
 	if cfg.Fsync != fsyncInterval {
 		close(s.stopped)
 		return s, nil
@@ -118,12 +127,17 @@ func (s *Sink) Deliver(ctx context.Context, batch []sinks.Payload) error {
 }
 
 // Check implements sinks.Checker: the directory is still there and is the one
-// that the sink writes to.
+// that the sink writes to, and what was set aside could be compressed.
 func (s *Sink) Check(context.Context) error {
 	if s.isClosed() {
 		return errClosed
 	}
-	return s.checkBase()
+	if err := s.checkBase(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.notCompressed
 }
 
 func (s *Sink) checkBase() error {
@@ -142,6 +156,7 @@ func (s *Sink) checkBase() error {
 }
 
 // Close implements sinks.Sink. With fsync: interval it syncs what is not yet.
+// Compressing is called off; it is begun again when the next file is set aside.
 func (s *Sink) Close(ctx context.Context) error {
 	s.mu.Lock()
 	closed := s.closed
@@ -151,10 +166,12 @@ func (s *Sink) Close(ctx context.Context) error {
 		return nil
 	}
 	s.stop()
-	select {
-	case <-s.stopped:
-	case <-ctx.Done():
-		return fmt.Errorf("syncing files: %w", context.Cause(ctx))
+	for _, ended := range []chan struct{}{s.stopped, s.compressed} {
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for files that are synced or compressed: %w", context.Cause(ctx))
+		}
 	}
 	err := s.syncDirty()
 	return errors.Join(err, s.root.Close())

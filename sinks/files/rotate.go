@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,6 +42,7 @@ func (s *Sink) rotated(ctx context.Context, name string, f *os.File, n int) (*os
 	if err := s.removeOld(name); err != nil {
 		return nil, err
 	}
+	s.compressSoon(name)
 	return s.openLocked(ctx, name)
 }
 
@@ -75,14 +75,25 @@ func (s *Sink) freeName(name string, now time.Time) (string, error) {
 		if n > 0 {
 			candidate = base + "." + strconv.Itoa(n) + ext
 		}
-		_, err := s.root.Lstat(candidate)
-		if errors.Is(err, fs.ErrNotExist) {
-			return candidate, nil
+		taken, err := s.exists(candidate)
+		if err == nil && !taken {
+			taken, err = s.exists(candidate + gzipExt)
 		}
 		if err != nil {
 			return "", err
 		}
+		if !taken {
+			return candidate, nil
+		}
 	}
+}
+
+func (s *Sink) exists(name string) (bool, error) {
+	_, err := s.root.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // aside is a file that was set aside.
@@ -90,6 +101,8 @@ type aside struct {
 	name string
 	time string
 	n    int
+
+	compressed bool
 }
 
 // removeOld removes what was set aside of a file, but for the newest
@@ -98,24 +111,10 @@ func (s *Sink) removeOld(name string) error {
 	if s.cfg.RotateKeep == 0 {
 		return nil
 	}
-	dir, err := s.root.Open(path.Dir(name))
+	old, err := s.setAside(name)
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
-	entries, err := dir.ReadDir(-1)
-	if err != nil {
-		return fmt.Errorf("looking for files that were set aside: %w", err)
-	}
-	var old []aside
-	for _, e := range entries {
-		if a, ok := parseAside(name, e.Name()); ok && e.Type().IsRegular() {
-			old = append(old, a)
-		}
-	}
-	slices.SortFunc(old, func(a, b aside) int {
-		return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.n, b.n))
-	})
 	for _, a := range old[:max(0, len(old)-s.cfg.RotateKeep)] {
 		err := s.root.Remove(path.Join(path.Dir(name), a.name))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -125,6 +124,8 @@ func (s *Sink) removeOld(name string) error {
 	return nil
 }
 
+func byAge(a, b aside) int { return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.n, b.n)) }
+
 // parseAside reports whether entry, a name without directory, is what freeName
 // made of the file.
 func parseAside(name, entry string) (aside, bool) {
@@ -133,14 +134,17 @@ func parseAside(name, entry string) (aside, bool) {
 	if !ok {
 		return aside{}, false
 	}
-	if middle, ok = strings.CutSuffix(middle, ext); !ok {
-		return aside{}, false
+	middle, compressed := strings.CutSuffix(middle, ext+gzipExt)
+	if !compressed {
+		if middle, ok = strings.CutSuffix(middle, ext); !ok {
+			return aside{}, false
+		}
 	}
 	at, number, numbered := strings.Cut(middle, ".")
 	if _, err := time.Parse(stamp, at); err != nil {
 		return aside{}, false
 	}
-	a := aside{name: entry, time: at}
+	a := aside{name: entry, time: at, compressed: compressed}
 	if numbered {
 		n, err := strconv.Atoi(number)
 		if err != nil || n < 1 {

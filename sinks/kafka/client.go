@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/confluentinc/confluent-kafka-go/v2/kafka"
+	"github.com/google/uuid"
 )
 
 var errClosed = errors.New("the sink is closed")
@@ -19,17 +21,29 @@ type client struct {
 	producer *kafka.Producer
 	users    sync.WaitGroup
 
+	// turn is taken by the delivery whose transaction is open, ready is set once
+	// transactions can begin, and broken when nobody knows how one ended.
+	turn   chan struct{}
+	ready  bool
+	broken atomic.Bool
+
 	// lastError is what the client reported last, nil once something was
 	// delivered: the reason behind a bare "timed out".
 	lastError atomic.Pointer[error]
 }
 
 func newClient(props kafka.ConfigMap) (*client, error) {
+	if props[transactionalID] != nil {
+		// Each producer is somebody else: what a dead one has left open, the
+		// broker aborts.
+		props = maps.Clone(props)
+		props[transactionalID] = fmt.Sprintf("%s-%s", props[transactionalID], uuid.NewString())
+	}
 	p, err := kafka.NewProducer(&props)
 	if err != nil {
 		return nil, fmt.Errorf("making a producer: %w", redact(err, props))
 	}
-	c := &client{producer: p}
+	c := &client{producer: p, turn: make(chan struct{}, 1)}
 	go c.drain()
 	return c, nil
 }

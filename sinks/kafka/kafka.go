@@ -1,7 +1,8 @@
 // Package kafka is the sink that writes records to a Kafka topic.
 //
-// Its producer is idempotent: records are neither lost nor doubled by the
-// client's own retries. A payload that is delivered again, after a crash for
+// Its producer is idempotent, unless acks says otherwise: records are neither
+// lost nor doubled by the client's own retries. With transactional, who reads
+// what is committed sees all records of a batch or none. A payload that is delivered again, after a crash for
 // instance, is a second record; both carry its id in the header drakkar-id, by
 // which consumers can tell.
 package kafka
@@ -65,20 +66,30 @@ func (s *Sink) Deliver(ctx context.Context, batch []sinks.Payload) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	c, err := s.acquire()
+	failures, err := s.write(ctx, batch)
 	if err != nil {
 		return err
-	}
-	defer s.release(c)
-
-	failures := s.deliver(ctx, c, batch, indices(len(batch)))
-	if len(batch) > 1 {
-		failures = s.deliverAlone(ctx, c, batch, failures)
 	}
 	if len(failures) == 0 {
 		return nil
 	}
 	return &sinks.DeliverError{Failures: failures}
+}
+
+func (s *Sink) write(ctx context.Context, batch []sinks.Payload) ([]sinks.Failure, error) {
+	if s.transactional() {
+		return s.transact(ctx, batch), nil
+	}
+	c, err := s.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer s.release(c)
+	failures := s.deliver(ctx, c, batch, indices(len(batch)))
+	if len(batch) == 1 {
+		return failures, nil
+	}
+	return s.deliverAlone(ctx, c, batch, failures), nil
 }
 
 // deliverAlone gives records that were found too large another chance, each by
@@ -111,22 +122,32 @@ func (s *Sink) deliver(ctx context.Context, c *client, batch []sinks.Payload, wh
 		}
 		waiting[i] = true
 	}
-	for len(waiting) > 0 && ctx.Err() == nil {
+	var aborted <-chan time.Time
+	for over := false; len(waiting) > 0 && ctx.Err() == nil && !over; {
 		select {
 		case e := <-reports:
 			i, err := c.report(e)
 			delete(waiting, i)
-			if err != nil {
-				errs[i] = err
+			if err == nil {
+				continue
 			}
+			errs[i] = err
+			if s.transactional() && aborted == nil {
+				aborted = time.After(moreErrors)
+			}
+		case <-aborted:
+			over = true
 		case <-ctx.Done():
 		}
 	}
 	for i := range waiting {
-		errs[i] = c.explain(fmt.Errorf("waiting for Kafka's acknowledgement: %w", context.Cause(ctx)))
+		errs[i] = c.explain(fmt.Errorf("waiting for Kafka's acknowledgement: %w", cmp.Or(context.Cause(ctx), errAborted)))
 	}
 	return s.failures(batch, which, errs)
 }
+
+// transactional reports whether batches are written in transactions.
+func (s *Sink) transactional() bool { return s.props[transactionalID] != nil }
 
 // produce hands one record to the client, waiting while its queue is full.
 func (s *Sink) produce(ctx context.Context, c *client, p sinks.Payload, index int, reports chan kafka.Event) error {
@@ -294,7 +315,7 @@ func (s *Sink) release(c *client) {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.client == c && !s.closed && c.producer.GetFatalError() != nil {
+	if s.client == c && !s.closed && (c.broken.Load() || c.producer.GetFatalError() != nil) {
 		s.client = nil
 		go c.retire()
 	}

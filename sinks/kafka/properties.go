@@ -26,6 +26,9 @@ func SecurityProperties(s config.KafkaSecurity) kafka.ConfigMap {
 const (
 	defaultTimeout = 30 * time.Second
 
+	// transactionalID is the property that makes a producer transactional.
+	transactionalID = "transactional.id"
+
 	// maxMessageBytes is librdkafka's own limit. It is set out of the way: what
 	// is too large is for the broker to say.
 	maxMessageBytes = 100_000_000
@@ -43,7 +46,7 @@ var sameProperty = map[string]string{
 
 // guaranteed are properties that deliveries rest on, under all of their names.
 var guaranteed = []string{
-	"acks", "request.required.acks", "enable.idempotence", "transactional.id", "delivery.report.only.error",
+	"acks", "request.required.acks", "enable.idempotence", transactionalID, "delivery.report.only.error",
 }
 
 // properties are those of the producer.
@@ -56,13 +59,13 @@ func properties(name string, cfg config.KafkaSink, source config.Kafka) (kafka.C
 	maps.Copy(m, map[string]kafka.ConfigValue{
 		"bootstrap.servers":  brokers,
 		"client.id":          "drakkar-sink-" + name,
-		"acks":               "all",
-		"enable.idempotence": true,
+		"acks":               acks[cmp.Or(cfg.Acks, acksAll)],
+		"enable.idempotence": cmp.Or(cfg.Acks, acksAll) == acksAll,
 		"compression.type":   cmp.Or(cfg.Compression, "none"),
 		"linger.ms":          int(cfg.Linger.Milliseconds()),
 		// A record that nobody waits for any more is given up, so that an
 		// unreachable broker does not gather the same payload once an attempt.
-		"delivery.timeout.ms":       int((max(cmp.Or(cfg.Delivery.Timeout, defaultTimeout), time.Second) + cfg.Linger).Milliseconds()),
+		"delivery.timeout.ms":       deliveryTimeout(cfg),
 		"message.max.bytes":         maxMessageBytes,
 		"log_level":                 0, // its errors come as events
 		"enable.metrics.push":       false,
@@ -70,6 +73,11 @@ func properties(name string, cfg config.KafkaSink, source config.Kafka) (kafka.C
 		"go.events.channel.size":    1000,
 		"go.produce.channel.size":   0,
 	})
+	if cfg.Transactional {
+		m[transactionalID] = "drakkar-sink-" + name
+		// What a dead producer has left open holds readers up for so long.
+		m["transaction.timeout.ms"] = deliveryTimeout(cfg)
+	}
 	for option, value := range cfg.Options {
 		if err := checkOption(option); err != nil {
 			return nil, fmt.Errorf("sinks.kafka.%s.options.%s: %w", name, option, err)
@@ -78,6 +86,16 @@ func properties(name string, cfg config.KafkaSink, source config.Kafka) (kafka.C
 		m[option] = value
 	}
 	return m, nil
+}
+
+// acks are what librdkafka calls the values of the setting.
+var acks = map[string]string{acksAll: "all", "leader": "1"}
+
+const acksAll = "all"
+
+// deliveryTimeout is in milliseconds.
+func deliveryTimeout(cfg config.KafkaSink) int {
+	return int((max(cmp.Or(cfg.Delivery.Timeout, defaultTimeout), time.Second) + cfg.Linger).Milliseconds())
 }
 
 func checkOption(option string) error {
