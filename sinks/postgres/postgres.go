@@ -5,7 +5,8 @@
 // reads each value as the type of its column: numbers keep all their digits,
 // strings become timestamps or enums, arrays become arrays, and nested values
 // suit columns of type json and jsonb. Columns that the payload lacks get their
-// defaults.
+// defaults. Many rows at once go by COPY where on_conflict is error, and where
+// that comes to the same.
 //
 // A statement is a transaction of its own. Rows that the server refuses do not
 // take the others along.
@@ -94,6 +95,9 @@ func (s *Sink) Deliver(ctx context.Context, batch []sinks.Payload) error {
 		rows = append(rows, r)
 	}
 	for _, st := range s.statements(rows) {
+		if s.copyable(st) && d.copied(ctx, st) {
+			continue
+		}
 		d.write(ctx, st.sql, st.rows)
 	}
 	return d.err()

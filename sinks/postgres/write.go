@@ -45,6 +45,24 @@ func (d *delivery) write(ctx context.Context, sql string, rows []row) {
 	}
 }
 
+// copied tries COPY, and reports whether that settled the rows. What the server
+// refuses INSERT writes again, row by row if need be; when nobody knows what
+// became of the rows, they are not written a second time here.
+func (d *delivery) copied(ctx context.Context, st *statement) bool {
+	tried, err := d.sink.copy(ctx, st)
+	if _, refused := errors.AsType[*pgconn.PgError](err); !tried || refused {
+		return false
+	}
+	if err == nil {
+		return true
+	}
+	err = fmt.Errorf("writing to %s: %w", st.rows[0].table, explain(ctx, err))
+	for _, r := range st.rows {
+		d.fail(sinks.Failure{Index: r.index, Class: sinks.Transient, Err: err})
+	}
+	return true
+}
+
 func (d *delivery) fail(f sinks.Failure) { d.failures = append(d.failures, f) }
 
 func (d *delivery) err() error {

@@ -1,0 +1,138 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// copyRows is from how many rows of one table on COPY is faster than INSERT,
+// although it has to ask for the types of the columns first.
+const copyRows = 100
+
+// copyable reports whether COPY can write a statement's rows: it knows nothing
+// of conflicts.
+func (s *Sink) copyable(st *statement) bool {
+	return s.conflict == conflictError && len(st.rows) >= copyRows
+}
+
+// copy writes rows with COPY. Tried is false when that writes them otherwise
+// than INSERT would, or not at all; an error of the server means that none is
+// written.
+func (s *Sink) copy(ctx context.Context, st *statement) (tried bool, err error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return true, err
+	}
+	defer conn.Release()
+	types, err := columnTypes(ctx, conn, st.rows[0].table)
+	if err != nil {
+		return true, err
+	}
+	text, ok := copyText(st.rows, types)
+	if !ok {
+		return false, nil
+	}
+	var columns []string
+	for _, f := range st.rows[0].fields {
+		columns = append(columns, quote(f.name))
+	}
+	sql := "COPY " + st.rows[0].table + " (" + strings.Join(columns, ", ") + ") FROM STDIN"
+	_, err = conn.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(text), sql)
+	return true, err
+}
+
+// columnTypes are the types of a table's columns that COPY fills from the same
+// text as INSERT: no arrays and no composites, whose JSON INSERT translates. Of
+// what is no plain table there are none. They are asked for each time: a
+// migration may change them.
+func columnTypes(ctx context.Context, conn *pgxpool.Conn, table string) (map[string]uint32, error) {
+	rows, err := conn.Query(ctx, `SELECT a.attname::text, t.oid FROM pg_attribute a
+		JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid
+		WHERE a.attrelid = to_regclass($1) AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+		AND a.attgenerated = '' AND t.typtype IN ('b', 'e') AND t.typcategory <> 'A'`, table)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	types := map[string]uint32{}
+	for rows.Next() {
+		var name string
+		var oid uint32
+		if err := rows.Scan(&name, &oid); err != nil {
+			return nil, err
+		}
+		types[name] = oid
+	}
+	return types, rows.Err()
+}
+
+// copyText is rows in the text format of COPY.
+func copyText(rows []row, types map[string]uint32) (text []byte, ok bool) {
+	for _, r := range rows {
+		for i, f := range r.fields {
+			oid, known := types[f.name]
+			if !known {
+				return nil, false
+			}
+			if i > 0 {
+				text = append(text, '\t')
+			}
+			if text, ok = appendValue(text, f.value, oid); !ok {
+				return nil, false
+			}
+		}
+		text = append(text, '\n')
+	}
+	return text, true
+}
+
+// appendValue adds a JSON value as text for its column.
+func appendValue(text, value []byte, oid uint32) ([]byte, bool) {
+	switch {
+	case string(value) == "null":
+		return append(text, `\N`...), true
+	case value[0] != '"' || oid == pgtype.JSONOID || oid == pgtype.JSONBOID:
+		return appendEscaped(text, value), true
+	case bytes.IndexByte(value, '\\') < 0:
+		return appendEscaped(text, value[1:len(value)-1]), utf8.Valid(value)
+	case !readsAlike(value):
+		return nil, false
+	}
+	var plain string
+	if err := json.Unmarshal(value, &plain); err != nil {
+		return nil, false
+	}
+	return appendEscaped(text, []byte(plain)), true
+}
+
+// readsAlike reports whether the standard library reads a string as the server
+// does, which mends nothing: neither half a surrogate nor a NUL.
+func readsAlike(value []byte) bool {
+	lower := bytes.ToLower(value)
+	return utf8.Valid(value) && !bytes.Contains(lower, []byte(`\ud`)) && !bytes.Contains(lower, []byte(`\u0000`))
+}
+
+// appendEscaped adds what COPY would take for its own signs with a backslash.
+func appendEscaped(text, value []byte) []byte {
+	for _, b := range value {
+		switch b {
+		case '\\':
+			text = append(text, '\\', '\\')
+		case '\n':
+			text = append(text, '\\', 'n')
+		case '\r':
+			text = append(text, '\\', 'r')
+		case '\t':
+			text = append(text, '\\', 't')
+		default:
+			text = append(text, b)
+		}
+	}
+	return text
+}
