@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -313,6 +314,28 @@ func TestStart(t *testing.T) {
 		outside, err := p.outside(t.Context())
 		require.NoError(t, err)
 		require.Empty(t, outside)
+	})
+
+	// Between joining and counting its partitions, nothing would be missing.
+	t.Run("AssignedIsNotReadyYet", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, 1)
+		joined := make(chan bool, 10)
+		var ingest atomic.Pointer[Ingest]
+		opt := b.options("w1")
+		opt.Events = events.RecorderFunc(func(e events.Event) {
+			if _, ok := e.(events.Assigned); ok {
+				joined <- ingest.Load().isJoined()
+			}
+		})
+		i, err := New(opt)
+		require.NoError(t, err)
+		ingest.Store(i)
+		require.NoError(t, i.Start(t.Context()))
+		t.Cleanup(func() { require.NoError(t, i.Stop(context.WithoutCancel(t.Context()))) })
+		require.False(t, <-joined)
+		require.Eventually(t, func() bool { return len(i.Ready(t.Context())) == 0 }, eventually, soon)
 	})
 
 	t.Run("TemporalAwayIsNotReady", func(t *testing.T) {

@@ -45,8 +45,8 @@ func (i *Ingest) assign(c *kafka.Consumer, tps []kafka.TopicPartition) {
 		i.fail(fmt.Errorf("taking assigned partitions: %w", err))
 		return
 	}
-	i.setJoined(true)
 	if len(tps) == 0 {
+		i.setJoined(true)
 		return
 	}
 	i.broker.forgetIDs()
@@ -60,6 +60,7 @@ func (i *Ingest) assign(c *kafka.Consumer, tps []kafka.TopicPartition) {
 	for _, s := range sources {
 		i.own(s)
 	}
+	i.setJoined(true) // not before they are counted among what has to be ready
 	eachTopic(sources, func(topic string, ids []int32) { i.tell(topic, ids, false) })
 }
 
