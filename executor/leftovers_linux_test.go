@@ -145,6 +145,7 @@ func TestOrphan(t *testing.T) {
 
 		b := setup(t, nil)
 		res := b.run(t, helperTask(t, "daemon", "sleep", "600")) // keeps the pipes
+		require.True(t, res.StdoutTruncated && res.StderrTruncated, "nobody knows what else it would have printed")
 		pid := pidIn(t, res.Stdout.String())
 		require.Less(t, res.Duration, soon)
 		eventually(t, func() bool { return !exists(pid) }, "it is ended and reaped")

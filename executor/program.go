@@ -90,8 +90,12 @@ func outcome(prog *program, res drakkar.Result, err error) (drakkar.Result, erro
 		return res, drakkar.TaskError{Kind: drakkar.TaskExit, Message: message, Result: res}
 	case res.ExitCode != 0:
 		return res, exitError(res)
-	case err == nil, errors.Is(err, exec.ErrWaitDelay), errors.As(err, &exit):
-		// ErrWaitDelay: a descendant kept a pipe open, and we let go of it.
+	case errors.Is(err, exec.ErrWaitDelay):
+		// A descendant kept a pipe open, and we let go of it: nobody knows what
+		// was still in it.
+		res.StdoutTruncated, res.StderrTruncated = true, true
+		return res, nil
+	case err == nil, errors.As(err, &exit):
 		return res, nil
 	default:
 		message := fmt.Sprintf("passing the program's input or output: %s", err)
