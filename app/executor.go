@@ -33,6 +33,12 @@ const (
 	// since the last one is lost with the worker.
 	throttle = time.Second
 
+	// deadlockTime is how long a step of a window may compute. Steps take
+	// milliseconds, but the programs of the pool are made to use every core there
+	// is; a step that is given up is made again, which takes even more. It is
+	// below the server's own limit, 10 s.
+	deadlockTime = 8 * time.Second
+
 	// reportTime is what a stopping worker has to report what became of tasks.
 	reportTime = 5 * time.Second
 )
@@ -157,6 +163,7 @@ func (a *App) startWorkers(c client.Client, w *workers) error {
 		WorkerStopTimeout:                a.cfg.Executor.DrainTimeout + a.cfg.Executor.KillGrace + reportTime,
 		MaxHeartbeatThrottleInterval:     throttle,
 		DefaultHeartbeatThrottleInterval: throttle,
+		DeadlockDetectionTimeout:         deadlockTime,
 		OnFatalError:                     a.fail,
 	}
 	if options.DeploymentOptions, err = versioning(a.cfg); err != nil {
