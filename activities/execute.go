@@ -26,6 +26,14 @@ import (
 // until nothing is left to repeat: that adds nothing to the history.
 func (a *Activities) Execute(ctx context.Context, in workflows.ExecuteInput) (workflows.Outcome, error) {
 	run := &batchRun{a: a, in: in}
+	if err := resumed(ctx, &run.told); err != nil {
+		a.Admission.Arrived(0).Close()
+		return workflows.Outcome{}, err
+	}
+	// Large lists take their time in the store. The server hears of this run
+	// meanwhile, or it would be repeated for ever.
+	stopAlive := ticking(context.WithoutCancel(ctx), a.cfg.HeartbeatTimeout/3, func() { run.tell(ctx) })
+	defer stopAlive()
 	if err := run.load(ctx); err != nil {
 		a.Admission.Arrived(0).Close()
 		return workflows.Outcome{}, err
@@ -34,10 +42,11 @@ func (a *Activities) Execute(ctx context.Context, in workflows.ExecuteInput) (wo
 	defer run.batch.Close()
 
 	stop := run.heartbeat(ctx)
-	defer stop() // packing what came of the tasks takes its time too
+	defer stop()
 	run.all(ctx)
 	out, next, err := run.result(ctx)
 	stop()
+	stopAlive()
 	switch {
 	case err != nil:
 		run.beat(context.WithoutCancel(ctx)) // the tasks need not run again for that
@@ -69,8 +78,11 @@ type batchRun struct {
 	done  []*taskDone // by position in specs
 	fresh []*taskDone // not in a heartbeat yet
 
-	kept []blobs.List[taskDone] // what heartbeats hold
+	kept []blobs.List[taskDone] // what is recorded
 	from *nextRun               // what an earlier run left, if this repeats one
+
+	telling sync.Mutex
+	told    runState // what heartbeats hold
 }
 
 // runState is what heartbeats hold: tasks that are finished, and what the run
@@ -129,11 +141,7 @@ type taskDone struct {
 
 // load reads the tasks, and what earlier runs have finished.
 func (r *batchRun) load(ctx context.Context) error {
-	var state runState
-	if err := resumed(ctx, &state); err != nil {
-		return err
-	}
-	r.kept, r.from = state.Kept, state.From
+	r.kept, r.from = r.told.Kept, r.told.From
 	tasks := r.in.Batch.Tasks
 	if r.from != nil {
 		tasks = r.from.Specs

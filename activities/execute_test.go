@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -11,8 +12,11 @@ import (
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
 
 	"github.com/drakkar-go/drakkar"
+	"github.com/drakkar-go/drakkar/activities"
 	"github.com/drakkar-go/drakkar/blobs"
 	"github.com/drakkar-go/drakkar/events"
 	"github.com/drakkar-go/drakkar/workflows"
@@ -447,4 +451,39 @@ func TestExecuteWaitsForTheStore(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 2, out.Succeeded)
 	require.Equal(t, int32(2), calls.Load())
+}
+
+// slowStore hands out nothing before it is told to.
+type slowStore struct {
+	blobs.Store
+
+	release chan struct{}
+}
+
+func (s slowStore) Get(ctx context.Context, ref string) ([]byte, error) {
+	<-s.release
+	return s.Store.Get(ctx, ref)
+}
+
+// A run that waits for the store is alive: without heartbeats it would be given
+// up, and begun again, for ever.
+func TestExecuteIsAliveWhileTheStoreTakesItsTime(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t, options{cfg: func(c *activities.Config) { c.HeartbeatTimeout = 30 * time.Millisecond }})
+	in := workflows.ExecuteInput{Window: ref(), Batch: batch(drakkar.Task{Args: []string{"one"}})}
+	var err error
+	in.Batch.Tasks, err = blobs.Pack(t.Context(), b.store, "p", 0, in.Batch.Tasks.Items)
+	require.NoError(t, err)
+	release := make(chan struct{})
+	b.acts.Blobs = slowStore{Store: b.store, release: release}
+	var beats atomic.Int32
+	b.env.SetOnActivityHeartbeatListener(func(*activity.Info, converter.EncodedValues) {
+		if beats.Add(1) == 1 {
+			close(release)
+		}
+	})
+	out, err := run[workflows.Outcome](t, b, b.acts.Execute, in)
+	require.NoError(t, err)
+	require.Equal(t, 1, out.Succeeded)
 }

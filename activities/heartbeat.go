@@ -86,7 +86,17 @@ func (r *batchRun) beat(ctx context.Context) {
 			r.mu.Unlock()
 		}
 	}
-	activity.RecordHeartbeat(ctx, runState{Kept: r.kept, From: r.from})
+	r.telling.Lock()
+	r.told = runState{Kept: r.kept, From: r.from}
+	r.telling.Unlock()
+	r.tell(ctx)
+}
+
+// tell sends a heartbeat with what is recorded so far.
+func (r *batchRun) tell(ctx context.Context) {
+	r.telling.Lock()
+	defer r.telling.Unlock()
+	activity.RecordHeartbeat(ctx, r.told)
 }
 
 // recordable are the tasks which a heartbeat keeps.
