@@ -67,7 +67,7 @@ func TestKafka(t *testing.T) {
 	q, err := dlq.OpenQueue(t.Context(), config.DLQ{}, source, dlq.ReadOptions{})
 	require.NoError(t, err)
 	closed(t, q)
-	require.Regexp(t, `^`+topic+`_dlq~[\w-]{22}$`, q.Name())
+	require.Regexp(t, `^`+topic+`_dlq~[\w/+-]{22}$`, q.Name())
 	spans, err := q.Spans(t.Context())
 	require.NoError(t, err)
 	require.Len(t, spans, 5)
