@@ -220,6 +220,11 @@ func grouped(failures []sinks.SinkFailure) [][]sinks.SinkFailure {
 	return out
 }
 
+// heldShare is the part of the time that payloads have been waiting for which
+// they wait again while the breaker holds them back: those that wait for hours
+// need not ask twice a second whether the probe has ended.
+const heldShare = 4
+
 // decider decides what follows from refused payloads.
 type decider struct {
 	a   *Activities
@@ -244,7 +249,10 @@ func (d *decider) decide(ctx context.Context, group []sinks.SinkFailure, out *wo
 	exhausted := !hold && (next.Attempts >= policy.MaxAttempts || held)
 	if !permanent && !exhausted {
 		next.After = max(grow(policy.InitialInterval, policy.MaxInterval, max(1, next.Attempts)), retryAfter(group))
-		d.again(next, len(group), out)
+		if held {
+			next.After = max(next.After, min(policy.MaxInterval, time.Since(next.First)/heldShare))
+		}
+		d.again(next, len(group), held, out)
 		return d.pack(ctx, out)
 	}
 	next.Class = workflows.ClassExhausted
@@ -306,7 +314,7 @@ func (d *decider) answer(ctx context.Context, next workflows.DeliverJob, out *wo
 		if after == 0 {
 			next.After = grow(policy.InitialInterval, policy.MaxInterval, max(1, next.Attempts))
 		}
-		d.again(next, n, out)
+		d.again(next, n, false, out)
 	default:
 		next.DLQ, next.After = true, 0
 		out.Pending = append(out.Pending, next)
@@ -358,10 +366,10 @@ func retryAfter(group []sinks.SinkFailure) time.Duration {
 	return longest
 }
 
-func (d *decider) again(next workflows.DeliverJob, n int, out *workflows.DeliverResult) {
+func (d *decider) again(next workflows.DeliverJob, n int, held bool, out *workflows.DeliverResult) {
 	d.a.Events.Record(events.SinkRetry{
 		Sink:     events.Sink{Type: string(next.To.Type), Name: next.To.Name},
-		Payloads: n, After: next.After,
+		Payloads: n, After: next.After, Held: held,
 	})
 	out.Pending = append(out.Pending, next)
 }

@@ -149,11 +149,15 @@ func hookFailed(err error) error {
 
 // repeat ends a run of an activity which Temporal repeats after the pause:
 // that adds nothing to the window's history, however often it happens. The next
-// run finds the state where an earlier run left it.
+// run finds the state where an earlier run left it. What failed has been told of
+// by an event of its own: to Temporal's client the error is benign, not worth a
+// line of the log.
 func repeat(ctx context.Context, why error, after time.Duration, state any) error {
 	lastBeat(ctx, state)
 	return temporal.NewApplicationErrorWithOptions(errorText(why), workflows.ErrTypeNotYet,
-		temporal.ApplicationErrorOptions{NextRetryDelay: max(time.Millisecond, after)})
+		temporal.ApplicationErrorOptions{
+			NextRetryDelay: max(time.Millisecond, after), Category: temporal.ApplicationErrorCategoryBenign,
+		})
 }
 
 // lastBeat records what a run leaves to the next one, also when its worker has

@@ -11,9 +11,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/drakkar-go/drakkar"
 	"github.com/drakkar-go/drakkar/blobs"
+	"github.com/drakkar-go/drakkar/config"
+	"github.com/drakkar-go/drakkar/events"
 	"github.com/drakkar-go/drakkar/sinks"
 	"github.com/drakkar-go/drakkar/workflows"
 )
@@ -255,6 +258,34 @@ func TestDeliver_BreakerIsNoAttempt(t *testing.T) {
 		b.resume(t)
 	}
 	require.Equal(t, 1, b.sink.Calls())
+}
+
+// Payloads that a breaker has held back for hours ask seldom whether it still
+// does, and say nothing about it that would fill logs.
+func TestDeliver_HeldForHours(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t, options{threshold: 1, policy: config.Delivery{
+		OnOpen: "hold", MaxAttempts: 3, InitialInterval: time.Second, MaxInterval: time.Hour, Timeout: 5 * time.Second, BatchSize: 100,
+	}})
+	b.sink.FailNext(1, sinks.Transient, errors.New("away"))
+	in := deliverInput(payloads(1))
+	out, err := run[workflows.DeliverResult](t, b, b.acts.Deliver, in)
+	require.NoError(t, err)
+	require.False(t, eventsOf[events.SinkRetry](b)[0].Held)
+
+	in.Job = &out.Pending[0]
+	in.Job.First = time.Now().Add(-2 * time.Hour)
+	_, err = run[workflows.DeliverResult](t, b, b.acts.Deliver, in)
+	require.InDelta(t, 30*time.Minute, nextRetry(t, err), float64(time.Minute))
+	require.True(t, eventsOf[events.SinkRetry](b)[1].Held)
+	var benign *temporal.ApplicationError
+	require.ErrorAs(t, err, &benign)
+	require.Equal(t, temporal.ApplicationErrorCategoryBenign, benign.Category())
+
+	in.Job.First = time.Now().Add(-24 * time.Hour)
+	_, err = run[workflows.DeliverResult](t, b, b.acts.Deliver, in)
+	require.Equal(t, time.Hour, nextRetry(t, err))
 }
 
 // nasty is a payload whose encoding panics.

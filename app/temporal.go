@@ -61,6 +61,9 @@ func (a *App) awaitTemporal(ctx context.Context, c client.Client) error {
 
 func temporalOptions(cfg config.Temporal) (client.Options, error) {
 	opts := client.Options{HostPort: cfg.Address, Namespace: cfg.Namespace}
+	// Requests are small, since large content lies in the blob store: to
+	// compress and expand them costs both sides more than their way does.
+	opts.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
 	if cfg.APIKey != "" {
 		opts.Credentials = client.NewAPIKeyStaticCredentials(cfg.APIKey)
 	}
@@ -85,6 +88,6 @@ func temporalOptions(cfg config.Temporal) (client.Options, error) {
 		}
 		t.Certificates = []tls.Certificate{cert}
 	}
-	opts.ConnectionOptions = client.ConnectionOptions{TLS: t}
+	opts.ConnectionOptions.TLS = t
 	return opts, nil
 }

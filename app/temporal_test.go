@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 
 	"github.com/drakkar-go/drakkar/config"
 )
@@ -62,6 +63,7 @@ func TestTemporalOptions(t *testing.T) {
 			require.Equal(t, "host:7233", opts.HostPort)
 			require.Equal(t, "ns", opts.Namespace)
 			require.Equal(t, tt.cfg.APIKey != "", opts.Credentials != nil)
+			require.IsType(t, &client.GrpcCompressionNone{}, opts.ConnectionOptions.GrpcCompression)
 			got := opts.ConnectionOptions.TLS
 			if tt.check != nil {
 				tt.check(t, got)

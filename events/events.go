@@ -376,7 +376,8 @@ type SinkDelivered struct {
 	Took     time.Duration
 }
 
-// SinkError: payloads of a batch were refused.
+// SinkError: payloads of a batch were refused. Attempt 0 is one that the breaker
+// kept back.
 type SinkError struct {
 	Sink     Sink
 	Class    string
@@ -385,11 +386,13 @@ type SinkError struct {
 	Err      error
 }
 
-// SinkRetry: refused payloads will be delivered again after a pause.
+// SinkRetry: refused payloads will be delivered again after a pause. Held says
+// that they were not tried, since the breaker is open.
 type SinkRetry struct {
 	Sink     Sink
 	Payloads int
 	After    time.Duration
+	Held     bool
 }
 
 // SinkSkipped: on_delivery_error dropped payloads.

@@ -2,18 +2,21 @@ package logging
 
 import (
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/drakkar-go/drakkar/events"
 )
 
-// delivery writes about sinks that did not take what they were given.
+// delivery writes about sinks that did not take what they were given. That a
+// breaker holds payloads back is told once, when it opens: while a sink is away
+// for hours, every open window asks again and again.
 func (r *recorder) delivery(e events.Event) bool {
 	switch e := e.(type) {
 	case events.SinkError:
-		r.line(zap.WarnLevel, categorySink, "sink refused payloads", e,
+		r.line(unless(e.Attempt == 0), categorySink, "sink refused payloads", e,
 			sink(e.Sink, zap.String("class", e.Class), zap.Int("payloads", e.Payloads), zap.Int("attempt", e.Attempt), zap.Error(e.Err))...)
 	case events.SinkRetry:
-		r.line(zap.WarnLevel, categorySink, "payloads are delivered again after a pause", e,
+		r.line(unless(e.Held), categorySink, "payloads are delivered again after a pause", e,
 			sink(e.Sink, zap.Int("payloads", e.Payloads), zap.Duration("after", e.After))...)
 	case events.SinkSkipped:
 		r.line(zap.WarnLevel, categorySink, "on_delivery_error dropped payloads", e,
@@ -46,4 +49,12 @@ func (r *recorder) deadLetter(e events.Event) bool {
 		return false
 	}
 	return true
+}
+
+// unless is the level of a warning, but for payloads that a breaker held back.
+func unless(held bool) zapcore.Level {
+	if held {
+		return zap.DebugLevel
+	}
+	return zap.WarnLevel
 }

@@ -33,7 +33,7 @@ var defaults = pipelineConfig{name: "spawn"}
 // them; see precomputed.
 func experiments(w *world) []experiment {
 	return []experiment{
-		spawn(), smallWindows(), work(w), precomputed(), fanOut(), idleLatency(), busyLatency(), lag(), scale(),
+		spawn(), smallWindows(), work(w), precomputed(), resident(w), fanOut(), idleLatency(), busyLatency(), lag(), scale(),
 	}
 }
 
@@ -180,6 +180,22 @@ func precomputed() experiment {
 		rows: []row{{
 			name: "precomputed", work: "spawn, with results that are known", against: "the spawn row",
 			bars: []bar{atLeast("ratio", 6)}, judge: also(compare("ours", "spawn"), "copy-loop"),
+		}},
+	}
+}
+
+// resident moves more messages than the spawn row, so that it lasts as long.
+func resident(w *world) experiment {
+	const times = 5
+	cfg := pipelineConfig{name: "resident", executor: section{
+		"binary_path": w.bin("task"), "mode": "resident", "resident": section{"args": []string{"resident"}},
+	}}
+	return experiment{
+		size: 10_000,
+		arms: []arm{sized(through("ours", cfg), times), through("spawn", defaults)},
+		rows: []row{{
+			name: "resident", work: "spawn, by programs that take task after task", against: "the spawn row",
+			bars: []bar{atLeast("ratio", 5)}, judge: compare("ours", "spawn"),
 		}},
 	}
 }

@@ -25,7 +25,9 @@ func TestMain(m *testing.M) {
 func TestRound(t *testing.T) {
 	t.Parallel()
 
-	w := &world{kafkaAddr: servicestest.Kafka(t)}
+	w := &world{
+		kafkaAddr: servicestest.Kafka(t), postgresURL: servicestest.Postgres(t), mongoURL: servicestest.Mongo(t), redisURL: servicestest.Redis(t),
+	}
 	w.temporalAddr, w.namespace = servicestest.Temporal(t)
 	o, err := parse([]string{
 		"-messages", "600", "-rate", "30", "-partitions", "6", "-executors", "2", "-slots", "4",

@@ -58,6 +58,8 @@ func (b *breaker) do(ctx context.Context, m moment) error {
 		err = b.killServer(ctx, b.world.temporal, m)
 	case killKafka:
 		err = b.killServer(ctx, b.world.kafka, m)
+	case killStore:
+		err = b.killServer(ctx, one(b.world.databases, m.pick), m)
 	case stopIngest:
 		err = b.stopMember(ctx, m)
 	case scaleOut:
@@ -98,12 +100,20 @@ func (b *breaker) killServer(ctx context.Context, s *server, m moment) error {
 		return errors.New("the service is not ours to kill")
 	}
 	var mended func()
-	err := s.crash(ctx, m.rest, func(at time.Time) { mended = b.journal.note(event{at: at, kind: m.kind}) })
+	err := s.crash(ctx, m.rest, func(at time.Time) { mended = b.journal.note(event{at: at, kind: m.kind, target: s.name}) })
 	if err != nil {
 		return err
 	}
 	mended()
 	return nil
+}
+
+// one is the server that pick chooses, nil when there is none.
+func one(all []*server, pick uint64) *server {
+	if len(all) == 0 {
+		return nil
+	}
+	return all[pick%uint64(len(all))]
 }
 
 func (b *breaker) stopMember(ctx context.Context, m moment) error {

@@ -21,13 +21,14 @@ const (
 	stopIngest      fault = "stop-ingest"      // SIGSTOP for 20 s: its partitions pass to another
 	scaleOut        fault = "scale-out"        // one more ingest or executor, which leaves again
 	scaleIn         fault = "scale-in"         // an ingest or executor leaves, and comes back
+	killStore       fault = "kill-store"       // SIGKILL of a store's database; started again on its data
 	refuseSink      fault = "refuse-sink"      // the output topic refuses every record for 30 s
 	terminateWindow fault = "terminate-window" // an open window is terminated in Temporal
 )
 
 // faults are all kinds, in the order of the report.
 var faults = []fault{
-	killIngest, killExecutor, killTemporal, killKafka, stopIngest, scaleOut, scaleIn, refuseSink, terminateWindow,
+	killIngest, killExecutor, killTemporal, killKafka, stopIngest, scaleOut, scaleIn, killStore, refuseSink, terminateWindow,
 }
 
 // place is where a message is in the source, and since when.

@@ -40,24 +40,29 @@ func Member() int {
 	return app.Main(drakkar.NewPipeline(&handler{}))
 }
 
-// order is a message: a number, and how long its task takes.
+// order is a message: a number, how long its task takes, and which kind of sink
+// its receipt is for; empty is all of them.
 type order struct {
-	N  int `json:"n"`
-	MS int `json:"ms"`
+	N    int    `json:"n"`
+	MS   int    `json:"ms"`
+	Only string `json:"only,omitempty"`
 }
 
-// receipt is what is delivered for a message, to each sink there is.
+// labelOnly is the label of a task that holds the only kind of sink.
+const labelOnly = "only"
+
+// receipt is what is delivered for a message.
 type receipt struct {
-	N int `json:"n"`
+	N int `json:"n" bson:"n"`
 }
 
 // handler runs one task for each message and delivers its number.
-type handler struct{ sinks config.Sinks }
+type handler struct{ cfg *config.Config }
 
 // OnStartup implements app.StartupHook: it changes nothing, and keeps what is
 // configured.
 func (h *handler) OnStartup(_ context.Context, cfg *config.Config) error {
-	h.sinks = cfg.Sinks
+	h.cfg = cfg
 	return nil
 }
 
@@ -66,6 +71,9 @@ func (h *handler) Arrange(_ context.Context, w drakkar.Window[order]) ([]drakkar
 	tasks := make([]drakkar.Task, len(w.Messages))
 	for i, m := range w.Messages {
 		tasks[i] = m.Task(strconv.Itoa(m.Payload.N), strconv.Itoa(m.Payload.MS))
+		if m.Payload.Only != "" {
+			tasks[i].Labels = map[string]string{labelOnly: m.Payload.Only}
+		}
 	}
 	return tasks, nil
 }
@@ -76,12 +84,5 @@ func (h *handler) OnTaskComplete(_ context.Context, r drakkar.Result) (drakkar.C
 	if err != nil {
 		return drakkar.CollectResult{}, err
 	}
-	var out drakkar.CollectResult
-	for name := range h.sinks.Kafka {
-		out.Kafka = append(out.Kafka, drakkar.KafkaPayload{Sink: name, Data: receipt{N: n}})
-	}
-	for name := range h.sinks.Filesystem {
-		out.Files = append(out.Files, drakkar.FilePayload{Sink: name, Data: receipt{N: n}, Path: storeFile})
-	}
-	return out, nil
+	return only(r.Task.Labels[labelOnly], receipts(h.cfg, r.Task, receipt{N: n})), nil
 }

@@ -73,12 +73,13 @@ func runRound(ctx context.Context, cfg roundConfig) (report Report, err error) {
 // open makes everything a round needs but its processes.
 func (r *round) open(ctx context.Context, name string) (err error) {
 	r.topics = topicsOf(name)
-	sqlite, err := newSQLiteStore(r.path("store"))
+	r.stores, err = openStores(ctx, r.world, r.path("store"), r.topics.group)
+	for _, s := range r.stores {
+		r.ends = append(r.ends, s.close)
+	}
 	if err != nil {
 		return err
 	}
-	r.stores = []store{sqlite}
-	r.ends = append(r.ends, sqlite.close)
 	if r.broker, err = openBroker(r.world.kafkaAddr); err != nil {
 		return err
 	}

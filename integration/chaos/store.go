@@ -1,29 +1,24 @@
 package chaos
 
 import (
-	"bufio"
 	"context"
-	"database/sql"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"strings"
 
-	_ "modernc.org/sqlite" // the driver of the table
+	"github.com/drakkar-go/drakkar"
+	"github.com/drakkar-go/drakkar/config"
 )
 
 // store is a sink that keeps one row for a delivery id, and what can be read
 // back of it. A further kind of store is one more of these, and its payload in
-// handler.OnTaskComplete.
+// receipts.
 type store interface {
 	// name is for the report's reader: sqlite.
 	name() string
 
 	// sink is the settings of the sink that writes to the store, as they stand
 	// below "sinks".
-	sink() map[string]any
+	sink() section
 
 	// rows calls each with the number that every row holds.
 	rows(ctx context.Context, each func(n int)) error
@@ -32,105 +27,57 @@ type store interface {
 	close() error
 }
 
-const (
-	storeFile  = "receipts.jsonl"
-	storeField = "id"
-)
-
-// sqliteStore is a table in SQLite whose key is the delivery id. The product
-// has no sink for SQLite: its filesystem sink writes lines with the delivery id,
-// and they are taken into the table when it is read. A line whose id is there
-// already changes nothing, as an upsert would.
-type sqliteStore struct {
-	dir string // of the filesystem sink
-	db  *sql.DB
-}
-
-func newSQLiteStore(dir string) (*sqliteStore, error) {
-	lines := filepath.Join(dir, "lines")
-	if err := os.MkdirAll(lines, 0o755); err != nil {
-		return nil, fmt.Errorf("making the store's directory: %w", err)
-	}
-	db, err := sql.Open("sqlite", filepath.Join(dir, "store.db"))
-	if err != nil {
-		return nil, fmt.Errorf("opening the store: %w", err)
-	}
-	return &sqliteStore{dir: lines, db: db}, nil
-}
-
-func (s *sqliteStore) name() string { return "sqlite" }
-
-func (s *sqliteStore) sink() map[string]any {
-	return map[string]any{"filesystem": map[string]any{
-		"store": map[string]any{"base_path": s.dir, "id_field": storeField},
-	}}
-}
-
-func (s *sqliteStore) close() error { return s.db.Close() }
-
-// rows implements store.
-func (s *sqliteStore) rows(ctx context.Context, each func(n int)) error {
-	if err := s.take(ctx); err != nil {
-		return fmt.Errorf("taking lines into the store: %w", err)
-	}
-	rows, err := s.db.QueryContext(ctx, `SELECT n FROM receipts`)
-	if err != nil {
-		return fmt.Errorf("reading the store: %w", err)
-	}
-	defer func() { _ = rows.Close() }() // rows.Err tells what went wrong
-	for rows.Next() {
-		var n int
-		if err := rows.Scan(&n); err != nil {
-			return fmt.Errorf("reading the store: %w", err)
+// openStores makes the stores of one pipeline.
+func openStores(ctx context.Context, w *world, dir, group string) (out []store, err error) {
+	for _, open := range []func() (store, error){
+		func() (store, error) { return newSQLiteStore(dir) },
+		func() (store, error) { return newPostgresStore(ctx, w.postgresURL, group) },
+		func() (store, error) { return newMongoStore(w.mongoURL, group) },
+		func() (store, error) { return newRedisStore(w.redisURL, group) },
+	} {
+		s, err := open()
+		if err != nil {
+			return out, fmt.Errorf("making a store: %w", err)
 		}
-		each(n)
+		out = append(out, s)
 	}
-	return rows.Err()
+	return out, nil
 }
 
-// take fills the table from the lines there are.
-func (s *sqliteStore) take(ctx context.Context) error {
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
+// tableOf is the name that the tables of a pipeline have, where they need one
+// of their own.
+func tableOf(group string) string { return strings.ReplaceAll(group, "-", "_") }
+
+// receipts is the receipt of a task for each sink there is.
+func receipts(cfg *config.Config, task drakkar.Task, data receipt) (out drakkar.CollectResult) {
+	for name := range cfg.Sinks.Kafka {
+		out.Kafka = append(out.Kafka, drakkar.KafkaPayload{Sink: name, Data: data})
 	}
-	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
-	if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS receipts (id TEXT PRIMARY KEY, n INTEGER NOT NULL)`); err != nil {
-		return err
+	for name := range cfg.Sinks.Filesystem {
+		out.Files = append(out.Files, drakkar.FilePayload{Sink: name, Data: data, Path: storeFile})
 	}
-	err = s.lines(func(id string, n int) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO receipts (id, n) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET n = excluded.n`, id, n)
-		return err
-	})
-	if err != nil {
-		return err
+	for name := range cfg.Sinks.Postgres {
+		out.Postgres = append(out.Postgres, drakkar.PostgresPayload{Sink: name, Data: data, Table: tableOf(cfg.Kafka.ConsumerGroup)})
 	}
-	return tx.Commit()
+	for name := range cfg.Sinks.Mongo {
+		out.Mongo = append(out.Mongo, drakkar.MongoPayload{Sink: name, Data: data, Collection: storeCollection})
+	}
+	for name := range cfg.Sinks.Redis {
+		out.Redis = append(out.Redis, drakkar.RedisPayload{Sink: name, Data: data, Key: task.ID})
+	}
+	return out
 }
 
-// lines calls each for every whole line. A line that was cut off belongs to a
-// delivery that was not acknowledged: it came again.
-func (s *sqliteStore) lines(each func(id string, n int) error) error {
-	f, err := os.Open(filepath.Join(s.dir, storeFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // nothing was delivered
+// only leaves what is for one kind of sink; empty is all of them.
+func only(kind string, all drakkar.CollectResult) drakkar.CollectResult {
+	switch kind {
+	case "":
+		return all
+	case "kafka":
+		return drakkar.CollectResult{Kafka: all.Kafka}
+	case "redis":
+		return drakkar.CollectResult{Redis: all.Redis}
+	default:
+		panic("chaos: receipts are for kafka, redis, or all, not for " + kind)
 	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	scanner := bufio.NewScanner(f)
-	for scanner.Scan() {
-		var line struct {
-			ID string `json:"id"`
-			N  *int   `json:"n"`
-		}
-		if json.Unmarshal(scanner.Bytes(), &line) != nil || line.ID == "" || line.N == nil {
-			continue
-		}
-		if err := each(line.ID, *line.N); err != nil {
-			return err
-		}
-	}
-	return scanner.Err()
 }

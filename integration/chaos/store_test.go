@@ -1,42 +1,64 @@
 package chaos
 
 import (
-	"os"
-	"path/filepath"
+	"fmt"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/drakkar-go/drakkar/integration/services/servicestest"
 )
 
-// The table has a row for a delivery id, whatever the file holds.
-func TestSQLiteStore(t *testing.T) {
+// A row more than there should be is seen in each database, and so is one that
+// is missing.
+func TestStores_SeeDoubles(t *testing.T) {
 	t.Parallel()
 
-	s, err := newSQLiteStore(t.TempDir())
+	w := &world{postgresURL: servicestest.Postgres(t), mongoURL: servicestest.Mongo(t), redisURL: servicestest.Redis(t)}
+	group := fmt.Sprintf("doubles-%d", time.Now().UnixNano())
+	stores, err := openStores(t.Context(), w, t.TempDir(), group)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.close()) })
-	lines := `{"n":1,"id":"in/0/1"}
-{"n":2,"id":"in/0/2"}
-{"n":2,"i
-{"n":1,"id":"in/0/1"}
-{"n":2,"id":"in/1/7"}
-{"other":true}
-`
-	require.NoError(t, os.WriteFile(filepath.Join(s.dir, storeFile), []byte(lines), 0o600))
-	for range 2 { // reading twice changes nothing
-		rows := tally{}
-		require.NoError(t, s.rows(t.Context(), func(n int) { rows[n]++ }))
-		require.Equal(t, tally{1: 1, 2: 2}, rows)
-		require.Equal(t, 1, rows.doubles())
+	require.Len(t, stores, 4)
+
+	for _, s := range stores {
+		t.Cleanup(func() { require.NoError(t, s.close()) })
+		put, known := map[string]func(id string, n int) error{
+			"postgres": func(id string, n int) error {
+				p := s.(*postgresStore)
+				return p.do(t.Context(), func(conn *pgx.Conn) error {
+					_, err := conn.Exec(t.Context(), "INSERT INTO "+p.quoted()+" (id, n) VALUES ($1, $2)", id, n)
+					return err
+				})
+			},
+			"mongo": func(id string, n int) error {
+				_, err := s.(*mongoStore).db.Collection(storeCollection).InsertOne(t.Context(), bson.M{"_id": id, "n": n})
+				return err
+			},
+			"redis": func(id string, n int) error {
+				return s.(*redisStore).client.Set(t.Context(), group+":"+id, fmt.Sprintf(`{"n":%d}`, n), redis.KeepTTL).Err()
+			},
+		}[s.name()]
+		if !known {
+			continue // see TestSQLiteStore
+		}
+		t.Run(s.name(), func(t *testing.T) {
+			require.Equal(t, tally{}, read(t, s))
+			require.NoError(t, put("in/0/1", 1))
+			require.NoError(t, put("in/0/2", 2))
+			require.NoError(t, put("in/0/3", 2))
+			require.Equal(t, tally{1: 1, 2: 2}, read(t, s))
+		})
 	}
 }
 
-// A pipeline that delivered nothing has lost everything; the store says so.
-func TestSQLiteStore_Empty(t *testing.T) {
-	t.Parallel()
+func read(t *testing.T, s store) tally {
+	t.Helper()
 
-	s, err := newSQLiteStore(t.TempDir())
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.close()) })
-	require.NoError(t, s.rows(t.Context(), func(int) { require.Fail(t, "a row from nowhere") }))
+	rows := tally{}
+	require.NoError(t, s.rows(t.Context(), func(n int) { rows[n]++ }))
+	return rows
 }

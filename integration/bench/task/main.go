@@ -4,6 +4,8 @@
 //	task loop SLOTS COUNT PROGRAM [ARG]   runs a program so often, so many at
 //	                                      the same time, with nothing around
 //	                                      os/exec; prints the seconds it took
+//	task resident                         does nothing for each request of the
+//	                                      resident protocol
 package main
 
 import (
@@ -42,8 +44,10 @@ func run(args []string) error {
 			return fmt.Errorf("reading the count: %w", err)
 		}
 		return loop(slots, count, args[3:])
+	case len(args) == 1 && args[0] == "resident":
+		return resident(os.Stdin, os.Stdout)
 	default:
-		return errors.New("usage: task burn MILLISECONDS, or task loop SLOTS COUNT PROGRAM [ARG]")
+		return errors.New("usage: task burn MILLISECONDS, task loop SLOTS COUNT PROGRAM [ARG], or task resident")
 	}
 }
 

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"io"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -35,6 +38,7 @@ func TestRun(t *testing.T) {
 	}{
 		{"usage", nil},
 		{"usage", []string{"loop", "2", "5"}},
+		{"usage", []string{"resident", "anything"}},
 		{"milliseconds", []string{"burn", "x"}},
 		{"slots", []string{"loop", "x", "5", "/bin/true"}},
 		{"count", []string{"loop", "2", "x", "/bin/true"}},
@@ -43,4 +47,13 @@ func TestRun(t *testing.T) {
 	} {
 		require.ErrorContains(t, run(tt.args), tt.want, "%v", tt.args)
 	}
+}
+
+func TestResident(t *testing.T) {
+	t.Parallel()
+
+	var out bytes.Buffer
+	require.NoError(t, resident(strings.NewReader(`{"id":1,"task":"a","args":["7"]}`+"\n"+`{"id":2,"task":"b","args":[]}`+"\n"), &out))
+	require.Equal(t, `{"ready":1}`+"\n"+`{"id":1,"exit_code":0}`+"\n"+`{"id":2,"exit_code":0}`+"\n", out.String())
+	require.ErrorContains(t, resident(strings.NewReader("no request\n"), io.Discard), "decoding a request")
 }
