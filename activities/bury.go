@@ -33,7 +33,8 @@ func (a *Activities) bury(ctx context.Context, in workflows.DeliverInput, job wo
 		return out, nil, err
 	}
 	refused := a.write(ctx, envelopes)
-	if len(refused) > 0 && ctx.Err() != nil {
+	cut := len(refused) > 0 && ctx.Err() != nil // which is not the queue's fault
+	if cut && len(refused) == len(envelopes) {
 		return out, nil, context.Cause(ctx)
 	}
 	var left []int
@@ -50,8 +51,11 @@ func (a *Activities) bury(ctx context.Context, in workflows.DeliverInput, job wo
 	if len(left) == 0 {
 		return out, nil, nil
 	}
-	job.DLQAttempts++
-	job.After = grow(dlqInitialInterval, dlqMaxInterval, job.DLQAttempts)
+	if !cut {
+		job.DLQAttempts++
+		job.After = grow(dlqInitialInterval, dlqMaxInterval, job.DLQAttempts)
+		a.Events.Record(events.DLQFailed{Entries: len(left), Attempt: job.DLQAttempts, Err: why})
+	}
 	if job.Letters {
 		job.Offsets = coarseRanges(offsets(envelopes, refused))
 	}
@@ -59,7 +63,6 @@ func (a *Activities) bury(ctx context.Context, in workflows.DeliverInput, job wo
 		return out, nil, err
 	}
 	out.Pending = append(out.Pending, job)
-	a.Events.Record(events.DLQFailed{Entries: len(left), Attempt: job.DLQAttempts, Err: why})
 	return out, why, nil
 }
 
@@ -110,6 +113,15 @@ func offsets(envelopes []envelope, refused map[int]error) []int64 {
 		out = append(out, envelopes[i].Source.Offset)
 	}
 	return out
+}
+
+// lettersAt are the messages of letters that are about one each.
+func lettersAt(letters []workflows.Letter) []workflows.Range {
+	out := make([]int64, len(letters))
+	for i, l := range letters {
+		out[i] = l.Offset
+	}
+	return coarseRanges(out)
 }
 
 // envelopes are the entries of a job, and their positions.

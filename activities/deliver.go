@@ -31,23 +31,29 @@ func (a *Activities) Deliver(ctx context.Context, in workflows.DeliverInput) (wo
 	return out, err
 }
 
-// deliverAll is the first attempt at everything.
+// deliverAll is the first attempt at everything. Once something has arrived, it
+// returns what is left and no error: what is delivered must not be repeated.
 func (a *Activities) deliverAll(ctx context.Context, in workflows.DeliverInput) (out workflows.DeliverResult, why, err error) {
+	letters, err := a.letters(ctx, in)
+	if err != nil {
+		return out, nil, err
+	}
 	if total := listLen(in.Outputs); total > 0 {
 		out, why, err = a.deliver(ctx, in, workflows.DeliverJob{Items: all(total)})
 		if err != nil {
 			return out, nil, err
 		}
 	}
-	if len(in.Letters) == 0 {
+	if len(letters) == 0 {
 		return out, why, nil
 	}
-	letters, err := a.letters(ctx, in)
-	if err != nil {
-		return out, nil, err
-	}
-	res, because, err := a.bury(ctx, in, workflows.DeliverJob{DLQ: true, Letters: true, Items: all(len(letters))})
-	if err != nil {
+	job := workflows.DeliverJob{DLQ: true, Letters: true, Items: all(len(letters)), Offsets: lettersAt(letters)}
+	res, because, err := a.bury(ctx, in, job)
+	switch {
+	case err != nil && out.Delivered > 0:
+		out.Pending = append(out.Pending, job)
+		return out, cmp.Or(why, err), nil
+	case err != nil:
 		return out, nil, err
 	}
 	out.DeadLettered += res.DeadLettered
@@ -279,12 +285,14 @@ func (d *decider) askAgain(ctx context.Context) (out workflows.DeliverResult, wh
 // answer does what on_delivery_error says about refused payloads. While the hook
 // itself fails, it is asked again; the dead letter queue keeps what nobody could
 // be asked about. A hook that was cut off, since the worker stops, has not
-// answered.
+// answered: it is asked elsewhere, and what has arrived is not delivered again.
 func (d *decider) answer(ctx context.Context, next workflows.DeliverJob, out *workflows.DeliverResult) error {
 	policy := d.policy(next.To)
 	action, err := d.ask(ctx, next)
 	if err != nil && ctx.Err() != nil {
-		return context.Cause(ctx)
+		next.Ask = true
+		out.Pending = append(out.Pending, next)
+		return nil
 	}
 	if err != nil {
 		next.HookAttempts++

@@ -109,6 +109,7 @@ type letterBox struct {
 	mu      sync.Mutex
 	letters []dlq.Envelope
 	err     error
+	refuse  func(dlq.Envelope) error // some of them
 }
 
 func (b *letterBox) Write(_ context.Context, l []dlq.Envelope) error {
@@ -117,7 +118,19 @@ func (b *letterBox) Write(_ context.Context, l []dlq.Envelope) error {
 	if b.err != nil {
 		return b.err
 	}
-	b.letters = append(b.letters, l...)
+	refused := &sinks.DeliverError{}
+	for i, e := range l {
+		if b.refuse != nil {
+			if err := b.refuse(e); err != nil {
+				refused.Failures = append(refused.Failures, sinks.Failure{Index: i, Class: sinks.Transient, Err: err})
+				continue
+			}
+		}
+		b.letters = append(b.letters, e)
+	}
+	if len(refused.Failures) > 0 {
+		return refused
+	}
 	return nil
 }
 

@@ -14,6 +14,8 @@ import (
 	"github.com/drakkar-go/drakkar"
 	"github.com/drakkar-go/drakkar/blobs"
 	"github.com/drakkar-go/drakkar/config"
+	"github.com/drakkar-go/drakkar/dlq"
+	"github.com/drakkar-go/drakkar/events"
 	"github.com/drakkar-go/drakkar/sinks"
 	"github.com/drakkar-go/drakkar/workflows"
 )
@@ -325,12 +327,86 @@ func TestDeliver_HookIsCutOff(t *testing.T) {
 	t.Parallel()
 
 	b := setup(t, options{})
-	b.sink.Refuse(func(sinks.Payload) error { return errors.New("too ugly") })
 	stop := b.stoppable()
 	b.handler.delivery = func(drakkar.DeliveryError) drakkar.DeliveryAction {
 		stop()
 		panic("cut off")
 	}
-	_, err := run[workflows.DeliverResult](t, b, b.acts.Deliver, deliverInput(payloads(1)))
-	require.Error(t, err, "an executor that goes on asks again")
+	b.sink.Refuse(func(p sinks.Payload) error {
+		if p.ID == "id1" {
+			return errors.New("too ugly")
+		}
+		return nil
+	})
+	out, err := run[workflows.DeliverResult](t, b, b.acts.Deliver, deliverInput(payloads(3)))
+	require.NoError(t, err)
+	require.Equal(t, 2, out.Delivered, "what has arrived is not delivered again")
+	require.Len(t, out.Pending, 1)
+	job := out.Pending[0]
+	require.True(t, job.Ask, "an executor that goes on asks again")
+	require.False(t, job.DLQ)
+	require.Zero(t, job.HookAttempts)
+	require.Equal(t, []workflows.Range{{First: 1, Last: 1}}, job.Items.Items)
+
+	b.env.SetWorkerOptions(worker.Options{BackgroundActivityContext: context.Background()})
+	b.handler.delivery = func(drakkar.DeliveryError) drakkar.DeliveryAction { return drakkar.SkipDelivery() }
+	in := deliverInput(payloads(3))
+	in.Job = &job
+	out, err = run[workflows.DeliverResult](t, b, b.acts.Deliver, in)
+	require.NoError(t, err)
+	require.Equal(t, workflows.DeliverResult{Skipped: 1}, out)
+}
+
+// Letters that are cut off, since the worker stops, are left alone to another
+// run: neither outputs that have arrived nor letters that are in the queue come
+// again.
+func TestDeliver_LettersAreCutOff(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t, options{})
+	stop := b.stoppable()
+	b.letters.refuse = func(e dlq.Envelope) error {
+		if e.Source.Offset == 102 {
+			return nil
+		}
+		stop()
+		return context.Canceled
+	}
+	in := deliverInput(payloads(2))
+	in.Letters = []blobs.List[workflows.Letter]{{Len: 2, Items: []workflows.Letter{
+		{Kind: workflows.LetterMessage, Offset: 102, Class: workflows.ClassParse},
+		{Kind: workflows.LetterMessage, Offset: 103, Class: workflows.ClassParse},
+	}}}
+	in.Sources = messages("zero", "one", "two", "three")
+	out, err := run[workflows.DeliverResult](t, b, b.acts.Deliver, in)
+	require.NoError(t, err)
+	require.Equal(t, 2, out.Delivered)
+	require.Equal(t, 1, out.DeadLettered)
+	require.Len(t, out.Pending, 1)
+	job := out.Pending[0]
+	require.Equal(t, []workflows.Range{{First: 1, Last: 1}}, job.Items.Items)
+	require.Equal(t, []workflows.Range{{First: 103, Last: 103}}, job.Offsets)
+	require.Zero(t, job.DLQAttempts, "it was none")
+	require.Empty(t, eventsOf[events.DLQFailed](b), "nor the queue's fault")
+}
+
+// When nothing of the letters is in the queue, the outputs have arrived all the
+// same.
+func TestDeliver_AllLettersAreCutOff(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t, options{})
+	stop := b.stoppable()
+	b.letters.refuse = func(dlq.Envelope) error { stop(); return context.Canceled }
+	in := deliverInput(payloads(2))
+	in.Letters = []blobs.List[workflows.Letter]{{Len: 1, Items: []workflows.Letter{
+		{Kind: workflows.LetterMessage, Offset: 102, Class: workflows.ClassParse},
+	}}}
+	in.Sources = messages("zero", "one", "two")
+	out, err := run[workflows.DeliverResult](t, b, b.acts.Deliver, in)
+	require.NoError(t, err)
+	require.Equal(t, 2, out.Delivered)
+	require.Equal(t, []workflows.DeliverJob{{
+		DLQ: true, Letters: true, Items: blobs.List[workflows.Range]{Items: []workflows.Range{{}}, Len: 1}, Offsets: []workflows.Range{{First: 102, Last: 102}},
+	}}, out.Pending)
 }

@@ -120,6 +120,10 @@ type App struct {
 	log  *zap.Logger
 	rec  events.Recorder
 
+	// encoded says that payloads come as their sinks take them, so that no
+	// codec is needed.
+	encoded bool
+
 	ends    stack
 	servers []*metrics.Server
 	pools   map[string]*pgxpool.Pool // of the PostgreSQL sinks, by name

@@ -36,6 +36,7 @@ func OpenSink(ctx context.Context, cfg *config.Config, custom map[string]SinkCon
 	if err != nil {
 		return nil, err
 	}
+	a.encoded = true
 	a.rec = events.Discard // what an executor counts and logs, the command tells by itself
 	instances, err := a.openSinks(ctx)
 	if err != nil {

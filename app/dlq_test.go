@@ -39,7 +39,13 @@ func TestOpenSink(t *testing.T) {
 	require.True(t, memory.Closed())
 	require.Len(t, cfg.Sinks.Filesystem, 2, "the settings are left alone")
 
-	_, err := app.OpenSink(t.Context(), cfg, custom, sinks.Ref{Type: sinks.Custom, Name: "other"})
+	redis.Delivery.Codec = "proto"
+	cfg.Sinks.Redis["one"] = redis
+	set, err := app.OpenSink(t.Context(), cfg, custom, sinks.Ref{Type: sinks.Redis, Name: "one"})
+	require.NoError(t, err, "payloads were encoded before they became dead letters")
+	require.NoError(t, set.CloseAll(t.Context()))
+
+	_, err = app.OpenSink(t.Context(), cfg, custom, sinks.Ref{Type: sinks.Custom, Name: "other"})
 	require.ErrorContains(t, err, "opening sinks.custom.other")
 	for _, ref := range []sinks.Ref{{Type: sinks.Kafka, Name: "two"}, {Type: sinks.Postgres, Name: "one"}, {Type: sinks.Mongo, Name: "one"}, {Type: "x", Name: "one"}} {
 		_, err := app.OpenSink(t.Context(), cfg, custom, ref)

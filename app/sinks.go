@@ -133,6 +133,9 @@ func (a *App) custom(ctx context.Context, name string, cfg config.CustomSink) (s
 
 // codec finds a codec by its name.
 func (a *App) codec(name string) (sinks.Codec, error) {
+	if a.encoded {
+		return sinks.Raw, nil
+	}
 	switch name {
 	case "", "json":
 		return sinks.JSON, nil

@@ -80,10 +80,13 @@ type Source struct {
 	Partition int32  `json:"partition"`
 	Offset    int64  `json:"offset"`
 
-	Key       drakkar.Bytes    `json:"key"`
-	Value     drakkar.Bytes    `json:"value"`
-	Headers   []drakkar.Header `json:"headers,omitempty"`
-	Timestamp time.Time        `json:"ts,omitzero"`
+	Key     drakkar.Bytes    `json:"key"`
+	Value   drakkar.Bytes    `json:"value"`
+	Headers []drakkar.Header `json:"headers,omitempty"`
+
+	// Timestamp is zero when the message has none, or one that JSON cannot hold:
+	// before the year 0 or after 9999.
+	Timestamp time.Time `json:"ts,omitzero"`
 
 	// ValueMissing says why Value, and perhaps Key and Headers, are not there.
 	// The coordinates still name the record, for as long as its topic keeps it.
@@ -134,9 +137,16 @@ func (t *Task) cut(n int) {
 	}
 }
 
-// Encode returns the envelope as JSON. It sets V.
+// Encode returns the envelope as JSON. It sets V, and leaves out times that JSON
+// cannot hold: a producer that counts in microseconds makes messages of the year
+// 58000.
 func (e Envelope) Encode() ([]byte, error) {
 	e.V = Version
+	for _, t := range []*time.Time{&e.FirstFailed, &e.LastFailed, &e.Written, &e.Source.Timestamp} {
+		if y := t.UTC().Year(); y < 0 || y > 9999 {
+			*t = time.Time{}
+		}
+	}
 	data, err := json.Marshal(e)
 	if err != nil {
 		return nil, fmt.Errorf("encoding dead letter %s: %w", e.ID, err)

@@ -105,6 +105,25 @@ func TestEnvelope_RoundTrip(t *testing.T) {
 	})
 }
 
+// A producer that counts in microseconds makes messages of the year 58000.
+func TestEnvelope_TimesThatJSONCannotHold(t *testing.T) {
+	t.Parallel()
+
+	rapid.Check(t, func(t *rapid.T) {
+		e := genEnvelope.Draw(t, "envelope")
+		e.Source.Timestamp = time.UnixMilli(rapid.Int64().Filter(func(ms int64) bool {
+			y := time.UnixMilli(ms).UTC().Year()
+			return y < 0 || y > 9999
+		}).Draw(t, "timestamp"))
+		data, err := e.Encode()
+		require.NoError(t, err)
+		got, err := dlq.Decode(data)
+		require.NoError(t, err)
+		e.Source.Timestamp = time.Time{}
+		require.Equal(t, e, got)
+	})
+}
+
 func TestEnvelope_ReadsWell(t *testing.T) {
 	t.Parallel()
 

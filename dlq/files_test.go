@@ -352,6 +352,12 @@ func TestSelection(t *testing.T) {
 		require.True(t, Selection{Text: text}.Matches(e), text)
 		require.False(t, Selection{Text: text}.Matches(fileLetter("a")), text)
 	}
+	one := Selection{IDs: []string{"b", "a", "b"}, Classes: []string{"z", "y"}, Partitions: []int32{2, 1, 2}}
+	other := Selection{IDs: []string{"a", "b"}, Classes: []string{"y", "z", "z"}, Partitions: []int32{1, 2}}
+	require.Equal(t, other.Canonical(), one.Canonical())
+	require.Equal(t, []string{"b", "a", "b"}, one.IDs, "the caller's own is left alone")
+	require.Equal(t, Selection{}, Selection{}.Canonical())
+
 	message := fileLetter("a")
 	require.False(t, Selection{Sinks: []string{""}}.Matches(message), "only payloads have a sink")
 }

@@ -2,6 +2,7 @@ package dlq
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +32,18 @@ type Selection struct {
 	// Text is found, as it is written, in the error, in keys, values and
 	// headers, or in the task's arguments and output.
 	Text string `json:"text,omitempty"`
+}
+
+// Canonical is the selection with its lists in order and without repetitions: it
+// selects the same, and equals every other that was written down otherwise.
+func (s Selection) Canonical() Selection {
+	s.IDs, s.Kinds, s.Classes = canonical(s.IDs), canonical(s.Kinds), canonical(s.Classes)
+	s.Sinks, s.Topics, s.Partitions = canonical(s.Sinks), canonical(s.Topics), canonical(s.Partitions)
+	return s
+}
+
+func canonical[T cmp.Ordered](list []T) []T {
+	return slices.Compact(slices.Sorted(slices.Values(list)))
 }
 
 // Matches reports whether the dead letter is selected.

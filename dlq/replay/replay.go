@@ -97,7 +97,7 @@ type run struct {
 }
 
 func (r *run) prepare() (err error) {
-	s := subject{Queue: r.o.Queue.Name(), Target: r.o.Target.Name(), Selection: r.o.Selection}
+	s := subject{Queue: r.o.Queue.Name(), Target: r.o.Target.Name(), Selection: r.o.Selection.Canonical()}
 	if !r.o.DryRun {
 		if r.state, err = openState(r.o.Dir, s); err != nil {
 			return err

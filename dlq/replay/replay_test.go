@@ -343,6 +343,54 @@ func TestRun_StopsInTheMiddleOfABatch(t *testing.T) {
 	require.Equal(t, map[Outcome]int{Replayed: 8, Refused: 1, Failed: 1}, outcomes(b.audit(t)))
 }
 
+// A sink that cannot be opened here leaves the others of its batch without
+// doubles.
+func TestRun_OneSinkCannotBeOpened(t *testing.T) {
+	t.Parallel()
+
+	for range 20 { // the order of the sinks of a batch is any
+		letters := many(2)
+		letters[1].Payload.To.Name = "elsewhere"
+		b := setup(t, letters...)
+		unknown := func(o *Options) {
+			open := o.Target.open
+			o.Target = ToSink(Sinks{
+				Configured: func(sinks.Ref) bool { return true },
+				Open: func(ctx context.Context, ref sinks.Ref) (*sinks.Set, error) {
+					if ref != dbSink {
+						return nil, errors.New("no constructor")
+					}
+					return open(ctx, ref)
+				},
+			})
+		}
+		for range 2 {
+			_, err := b.run(t, unknown)
+			require.ErrorContains(t, err, "opening postgres:elsewhere for the replay")
+			require.ErrorContains(t, err, "no constructor")
+		}
+		require.Empty(t, b.ids(), "nothing is sent that could not be settled")
+
+		rep, err := b.run(t, func(o *Options) { unknown(o); o.Selection.Sinks = []string{dbSink.String()} })
+		require.NoError(t, err)
+		require.Equal(t, 1, rep.Replayed)
+	}
+}
+
+// The same filters in another order go on where they were.
+func TestRun_FiltersInAnotherOrder(t *testing.T) {
+	t.Parallel()
+
+	letters := many(2)
+	letters[1].Class = "exhausted"
+	b := setup(t, letters...)
+	for _, classes := range [][]string{{"permanent", "exhausted"}, {"exhausted", "permanent", "exhausted"}} {
+		_, err := b.run(t, func(o *Options) { o.Selection.Classes = classes })
+		require.NoError(t, err)
+	}
+	require.Len(t, b.ids(), 2)
+}
+
 // shuffled is a queue of two logs that are read in either order.
 type shuffled struct{ entries []dlq.Entry }
 

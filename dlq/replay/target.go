@@ -164,17 +164,20 @@ func (t *Target) send(ctx context.Context, items []item) ([]sinks.SinkFailure, e
 	for i, it := range items {
 		groups[it.payload.To] = append(groups[it.payload.To], i)
 	}
-	var failures []sinks.SinkFailure
-	for ref, group := range groups {
-		set, err := t.set(ctx, ref)
-		if err != nil {
+	// All are opened before the first is given anything: what one has taken is
+	// not to be left because another cannot be opened.
+	for ref := range groups {
+		if err := t.openSet(ctx, ref); err != nil {
 			return nil, err
 		}
+	}
+	var failures []sinks.SinkFailure
+	for ref, group := range groups {
 		batch := make([]sinks.Payload, len(group))
 		for i, index := range group {
 			batch[i] = items[index].payload
 		}
-		for _, f := range set.Deliver(ctx, batch) {
+		for _, f := range t.sets[ref].Deliver(ctx, batch) {
 			f.Index = group[f.Index]
 			failures = append(failures, f)
 		}
@@ -182,16 +185,16 @@ func (t *Target) send(ctx context.Context, items []item) ([]sinks.SinkFailure, e
 	return failures, nil
 }
 
-func (t *Target) set(ctx context.Context, ref sinks.Ref) (*sinks.Set, error) {
-	if set, ok := t.sets[ref]; ok {
-		return set, nil
+func (t *Target) openSet(ctx context.Context, ref sinks.Ref) error {
+	if _, ok := t.sets[ref]; ok {
+		return nil
 	}
 	set, err := t.open(ctx, ref)
 	if err != nil {
-		return nil, fmt.Errorf("opening %s for the replay: %w", ref, err)
+		return fmt.Errorf("opening %s for the replay, which other sinks can be replayed without: %w", ref, err)
 	}
 	t.sets[ref] = set
-	return set, nil
+	return nil
 }
 
 // Close gives back what the target holds.
