@@ -204,8 +204,10 @@ type Ingest struct {
 	// gather into larger windows.
 	MaxOpenWindows int `yaml:"max_open_windows" default:"4" range:"1..64"`
 
-	// The same for the whole process. Every open window is followed by one long
-	// poll; Temporal allows 1,200 of them in a namespace by default.
+	// The same for the whole process. Up to half of them are kept for partitions
+	// that have none, so that windows whose sink is away do not stop the others.
+	// Every open window is followed by one long poll; Temporal allows 1,200 of
+	// them in a namespace by default.
 	MaxOpenWindowsTotal int `yaml:"max_open_windows_total" default:"64" range:"1..1000"`
 
 	// How many windows a partition may be ahead of its committed offset,

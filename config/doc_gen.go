@@ -132,7 +132,7 @@ var docs = map[string]string{
 	"Ingest.LowBytes":                 "Bytes at which reading goes on. Below high_bytes.",
 	"Ingest.LowMessages":              "Messages at which reading goes on. Below high_messages.",
 	"Ingest.MaxOpenWindows":           "How many windows of one partition may be open at the same time. While fewer are, a message is not kept waiting for others; otherwise messages gather into larger windows.",
-	"Ingest.MaxOpenWindowsTotal":      "The same for the whole process. Every open window is followed by one long poll; Temporal allows 1,200 of them in a namespace by default.",
+	"Ingest.MaxOpenWindowsTotal":      "The same for the whole process. Up to half of them are kept for partitions that have none, so that windows whose sink is away do not stop the others. Every open window is followed by one long poll; Temporal allows 1,200 of them in a namespace by default.",
 	"Ingest.MaxWindowsAhead":          "How many windows a partition may be ahead of its committed offset, finished ones included. It bounds what one slow message can leave open behind it.",
 	"Ingest.MetricsPort":              "Port of /metrics, /healthz and /readyz of ingest.",
 	"Ingest.MinRetention":             "Shortest retention the Temporal namespace must have. Windows that are forgotten by Temporal before their offsets are committed would run again; a partition stops opening windows when its oldest is half of the namespace's retention old.",

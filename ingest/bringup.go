@@ -14,8 +14,10 @@ func (i *Ingest) bringUp(p *partition) {
 	if err != nil {
 		return
 	}
+	p.share = i.slots.join()
+	defer p.share.leave()
 	for _, w := range p.run(pl) {
-		i.slots.take()
+		p.share.take()
 		i.events.Record(events.WindowStarted{
 			At: w.at(), Workflow: w.id, Last: w.last, Messages: w.messages, Adopted: true,
 		})

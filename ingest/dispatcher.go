@@ -15,12 +15,12 @@ import (
 // forgotten. The next is started only when the one before it was acknowledged.
 func (i *Ingest) dispatch(p *partition) {
 	for {
-		if i.awaitWork(p) != nil || i.slots.acquire(p.ctx) != nil {
+		if i.awaitWork(p) != nil || p.share.acquire(p.ctx) != nil {
 			return
 		}
 		w, err := i.startNext(p)
 		if err != nil {
-			i.slots.release()
+			p.share.release()
 			return
 		}
 		i.goFollow(p, w)

@@ -13,7 +13,7 @@ import (
 // goFollow follows a window that holds a slot.
 func (i *Ingest) goFollow(p *partition, w *openWindow) {
 	i.work.Go(func() {
-		defer i.slots.release()
+		defer p.share.release()
 
 		i.follow(p, w)
 	})

@@ -39,6 +39,9 @@ type partition struct {
 	// wake tells the dispatcher that something may have changed.
 	wake chan struct{}
 
+	// share is there once windows can be opened or adopted.
+	share *share
+
 	// Of the poll goroutine alone.
 	fetched  bool // the client has it
 	reading  bool
