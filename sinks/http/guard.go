@@ -15,7 +15,7 @@ var forbidden = []netip.Prefix{
 	netip.MustParsePrefix("168.63.129.16/32"),   // Azure's wire server
 	netip.MustParsePrefix("192.0.0.192/32"),     // Oracle Cloud
 	netip.MustParsePrefix("fe80::/10"),          // link-local
-	netip.MustParsePrefix("fd00:ec2::/32"),      // AWS: the machine's, those of its pods, and others
+	netip.MustParsePrefix("fd00:ec2::/32"),      // AWS: metadata, credentials of pods, and more
 	netip.MustParsePrefix("fd20:ce::254/128"),   // GCP
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -196,6 +197,32 @@ func TestSink_Statuses(t *testing.T) {
 			e := newEndpoint(t, status(code))
 			require.NoError(t, newSink(t, settings(e.URL)).Deliver(t.Context(), payloads(1)))
 		})
+	}
+}
+
+// An endpoint that wants to talk something else holds nothing up, and the place
+// of its connection is free again.
+func TestSink_SwitchingProtocolsIsRefused(t *testing.T) {
+	t.Parallel()
+
+	e := newEndpoint(t, func(w http.ResponseWriter, _ request) bool {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		_, _ = rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		_ = rw.Flush()
+		_, _ = io.Copy(io.Discard, rw) // says nothing until it is hung up
+		_ = conn.Close()
+		return true
+	})
+	cfg := settings(e.URL)
+	cfg.MaxConcurrency = 1
+	fs := failures(t, newSink(t, cfg).Deliver(t.Context(), payloads(3)))
+	require.Len(t, fs, 3)
+	for _, f := range fs {
+		require.Equal(t, sinks.Permanent, f.Class)
+		require.ErrorContains(t, f.Err, "answered 101")
 	}
 }
 

@@ -35,12 +35,7 @@ var ofContent = []int{
 // dies while it answers may not have kept what it was given.
 func (s *Sink) judge(ctx context.Context, res *http.Response, own []drakkar.Header) *sinks.Failure {
 	secrets := with(s.secrets, own)
-	margin := secrets.Longest()
-	head, err := io.ReadAll(io.LimitReader(res.Body, int64(headBytes+margin)))
-	whole := len(head) < headBytes+margin
-	if err == nil && !whole {
-		_, err = io.Copy(io.Discard, io.LimitReader(res.Body, drainBytes))
-	}
+	head, whole, err := read(res, headBytes+secrets.Longest())
 	if res.StatusCode/100 == 2 {
 		if err != nil {
 			return s.unanswered(ctx, fmt.Errorf("reading the answer, which began with %s: %w", res.Status, err))
@@ -57,6 +52,20 @@ func (s *Sink) judge(ctx context.Context, res *http.Response, own []drakkar.Head
 		e.halts = f.RetryAfter > 0 || res.StatusCode == http.StatusTooManyRequests
 	}
 	return f
+}
+
+// read reads an answer, as far as it is read, and returns its first bytes.
+func read(res *http.Response, limit int) (head []byte, whole bool, err error) {
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		// What follows is no body but the connection, which no deadline ends.
+		return nil, true, nil
+	}
+	head, err = io.ReadAll(io.LimitReader(res.Body, int64(limit)))
+	whole = len(head) < limit
+	if err == nil && !whole {
+		_, err = io.Copy(io.Discard, io.LimitReader(res.Body, drainBytes))
+	}
+	return head, whole, err
 }
 
 // excerpt is the beginning of an answer without secrets. When more follows, its
