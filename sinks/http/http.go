@@ -6,8 +6,9 @@
 // the same one, so a server that keeps to it takes each payload once.
 //
 // Any 2xx answer means delivered. 408, 425, 429 and 5xx are tried again, no
-// sooner than their Retry-After says. Everything else refuses the payload for
-// good, redirects too: they are not followed.
+// sooner than their Retry-After says. So are 401, 403 and 407, which say that
+// the sink's own credentials are at fault. Everything else refuses the payload
+// for good, redirects too: they are not followed.
 package http
 
 import (

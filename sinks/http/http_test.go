@@ -175,8 +175,8 @@ func TestSink_Statuses(t *testing.T) {
 	t.Parallel()
 
 	classes := map[sinks.Class][]int{
-		sinks.Transient: {408, 425, 429, 500, 502, 503, 504, 507, 529},
-		sinks.Permanent: {300, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 451},
+		sinks.Transient: {401, 403, 407, 408, 425, 429, 500, 502, 503, 504, 507, 529},
+		sinks.Permanent: {300, 301, 302, 303, 304, 307, 308, 400, 404, 405, 409, 410, 413, 415, 422, 451},
 	}
 	for class, codes := range classes {
 		for _, code := range codes {
@@ -262,6 +262,8 @@ func TestSink_PartOfABatch(t *testing.T) {
 		switch string(r.body) {
 		case "1":
 			w.WriteHeader(http.StatusBadGateway)
+		case "2":
+			w.WriteHeader(http.StatusForbidden)
 		case "3":
 			w.WriteHeader(http.StatusTeapot)
 		case "5":
@@ -281,10 +283,10 @@ func TestSink_PartOfABatch(t *testing.T) {
 		got[f.Index] = f.Class
 	}
 	require.Equal(t, map[int]sinks.Class{
-		1: sinks.Transient, 3: sinks.Permanent, 5: sinks.Transient, 6: sinks.Transient, 7: sinks.Transient,
+		1: sinks.Transient, 2: sinks.Transient, 3: sinks.Permanent, 5: sinks.Transient, 6: sinks.Transient, 7: sinks.Transient,
 	}, got)
-	require.ErrorContains(t, fs[3].Err, "reading the answer, which began with 200 OK")
-	require.Len(t, e.kept(), 4)
+	require.ErrorContains(t, fs[4].Err, "reading the answer, which began with 200 OK")
+	require.Len(t, e.kept(), 3)
 }
 
 // A server that goes away in the middle of a batch leaves what it has answered

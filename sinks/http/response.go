@@ -89,9 +89,15 @@ func (s *Sink) describe(res *http.Response, secrets *sinks.Secrets, excerpt stri
 	return text
 }
 
+// mayPass are answers below 500 that do not refuse the payload: the server is
+// busy, or does not know who asks, which its operator or ours can mend.
+var mayPass = []int{
+	http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
+	http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired,
+}
+
 func classify(code int) sinks.Class {
-	switch {
-	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests, code >= 500:
+	if code >= 500 || slices.Contains(mayPass, code) {
 		return sinks.Transient
 	}
 	return sinks.Permanent
