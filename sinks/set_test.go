@@ -426,3 +426,10 @@ func TestSet_CloseAll(t *testing.T) {
 		})
 	})
 }
+
+func TestAttempt(t *testing.T) {
+	t.Parallel()
+
+	require.Equal(t, 1, sinks.Attempt(t.Context()))
+	require.Equal(t, 3, sinks.Attempt(sinks.WithAttempt(t.Context(), 3)))
+}

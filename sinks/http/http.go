@@ -45,6 +45,7 @@ type Sink struct {
 	headers http.Header
 	arrays  bool
 	timeout time.Duration // of one request, or 0
+	policy  config.Delivery
 
 	dialer    *dialer
 	transport *http.Transport
@@ -79,7 +80,7 @@ func New(name string, cfg config.HTTPSink) (*Sink, error) {
 	d := newDialer(u, guard, tlsConfig)
 	return &Sink{
 		method: cmp.Or(cfg.Method, http.MethodPost), url: u, host: host, headers: headers,
-		arrays: cfg.Body == "batch", timeout: cfg.RequestTimeout,
+		arrays: cfg.Body == "batch", timeout: cfg.RequestTimeout, policy: cfg.Delivery,
 		dialer: d, transport: newTransport(d, limit), secrets: secretsOf(u, cfg.Headers),
 		slots: make(chan struct{}, limit),
 	}, nil
@@ -90,13 +91,21 @@ func (s *Sink) Deliver(ctx context.Context, batch []sinks.Payload) error {
 	if s.closed.Load() {
 		return errClosed
 	}
-	d := &delivery{sink: s, batch: batch, failures: make([]*sinks.Failure, len(batch))}
+	d := &delivery{sink: s, batch: batch, inOrder: s.inOrder(ctx), failures: make([]*sinks.Failure, len(batch))}
 	if s.arrays {
 		d.array(ctx)
 	} else {
 		d.each(ctx)
 	}
 	return d.result()
+}
+
+// inOrder reports whether a payload that has to wait keeps those behind it
+// waiting. The last attempt does not: what fails there comes no more, and what
+// was never tried should not be given up with it.
+func (s *Sink) inOrder(ctx context.Context) bool {
+	last := s.policy.OnOpen == "dlq" && sinks.Attempt(ctx) >= s.policy.MaxAttempts
+	return cap(s.slots) == 1 && !last
 }
 
 // Check implements sinks.Checker. It connects, with TLS where the address asks
@@ -129,11 +138,14 @@ type delivery struct {
 	sink  *Sink
 	batch []sinks.Payload
 
+	// inOrder keeps payloads from overtaking one that is tried again.
+	inOrder bool
+
 	// failures are by position in the batch, each written by the goroutine
 	// that has the payload.
 	failures []*sinks.Failure
 
-	// halt is set once it makes no sense to go on for now.
+	// halt is set once the rest is not to be sent for now.
 	halt atomic.Pointer[sinks.Failure]
 }
 
@@ -176,7 +188,7 @@ func (d *delivery) try(ctx context.Context, send func() *sinks.Failure) *sinks.F
 		return &sinks.Failure{Err: fmt.Errorf("not sent, since another request failed: %w", h.Err), RetryAfter: h.RetryAfter}
 	}
 	f := send()
-	if f != nil && asRequestError(f.Err).halts {
+	if f != nil && (asRequestError(f.Err).halts || d.inOrder && f.Class == sinks.Transient) {
 		d.halt.CompareAndSwap(nil, f)
 	}
 	return f

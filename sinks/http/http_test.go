@@ -255,6 +255,40 @@ func TestSink_RetryAfter(t *testing.T) {
 	require.ErrorContains(t, fs[4].Err, "not sent")
 }
 
+// With one request at a time, nothing overtakes a payload that is tried again.
+func TestSink_InOrder(t *testing.T) {
+	t.Parallel()
+
+	e := newEndpoint(t, func(w http.ResponseWriter, r request) bool {
+		switch string(r.body) {
+		case "1":
+			w.WriteHeader(http.StatusBadRequest)
+		case "3":
+			w.WriteHeader(http.StatusServiceUnavailable)
+		default:
+			return false
+		}
+		return true
+	})
+	cfg := settings(e.URL)
+	cfg.MaxConcurrency, cfg.Delivery.OnOpen, cfg.Delivery.MaxAttempts = 1, "dlq", 4
+	s := newSink(t, cfg)
+	fs := failures(t, s.Deliver(sinks.WithAttempt(t.Context(), 3), payloads(6)))
+	got := map[int]sinks.Class{}
+	for _, f := range fs {
+		got[f.Index] = f.Class
+	}
+	require.Equal(t, map[int]sinks.Class{
+		1: sinks.Permanent, 3: sinks.Transient, 4: sinks.Transient, 5: sinks.Transient,
+	}, got)
+	require.ErrorContains(t, fs[3].Err, "not sent, since another request failed")
+	require.Equal(t, [][]byte{[]byte("0"), []byte("2")}, e.kept())
+
+	fs = failures(t, s.Deliver(sinks.WithAttempt(t.Context(), 4), payloads(6)[3:]))
+	require.Len(t, fs, 1, "what is given up after this attempt keeps nothing back")
+	require.Equal(t, [][]byte{[]byte("0"), []byte("2"), []byte("4"), []byte("5")}, e.kept())
+}
+
 func TestSink_PartOfABatch(t *testing.T) {
 	t.Parallel()
 
