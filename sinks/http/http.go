@@ -7,8 +7,9 @@
 //
 // Any 2xx answer means delivered. 408, 425, 429 and 5xx are tried again, no
 // sooner than their Retry-After says. So are 401, 403 and 407, which say that
-// the sink's own credentials are at fault. Everything else refuses the payload
-// for good, redirects too: they are not followed.
+// the sink's own credentials are at fault, and 409 to a request that is
+// repeated, which the server may still work on. Everything else refuses the
+// payload for good, redirects too: they are not followed.
 package http
 
 import (

@@ -226,6 +226,32 @@ func TestSink_SwitchingProtocolsIsRefused(t *testing.T) {
 	}
 }
 
+// A conflict of a repeated request may be one with the request before, that the
+// server still works on. It is not waited for for ever.
+func TestSink_Conflict(t *testing.T) {
+	t.Parallel()
+
+	for _, body := range []string{"payload", "batch"} {
+		for attempt, class := range map[int]sinks.Class{
+			1: sinks.Permanent, 2: sinks.Transient, 9: sinks.Transient, 10: sinks.Permanent, 11: sinks.Permanent,
+		} {
+			t.Run(fmt.Sprint(body, attempt), func(t *testing.T) {
+				t.Parallel()
+
+				e := newEndpoint(t, status(http.StatusConflict))
+				cfg := settings(e.URL)
+				cfg.Body, cfg.Delivery.MaxAttempts = body, 10
+				fs := failures(t, newSink(t, cfg).Deliver(sinks.WithAttempt(t.Context(), attempt), payloads(2)))
+				require.Len(t, fs, 2)
+				require.Equal(t, class, fs[0].Class)
+				if body == "batch" && class == sinks.Transient {
+					require.Len(t, e.seen(), 1, "halves would have other keys")
+				}
+			})
+		}
+	}
+}
+
 func TestSink_RedirectsAreRefused(t *testing.T) {
 	t.Parallel()
 

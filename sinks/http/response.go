@@ -42,12 +42,14 @@ func (s *Sink) judge(ctx context.Context, res *http.Response, own []drakkar.Head
 		}
 		return nil
 	}
-	e := &requestError{
-		text:      s.describe(res, secrets, excerpt(head, whole, secrets)),
-		ofContent: slices.Contains(ofContent, res.StatusCode),
-	}
+	e := &requestError{text: s.describe(res, secrets, excerpt(head, whole, secrets))}
 	f := &sinks.Failure{Class: classify(res.StatusCode), Err: e}
-	if f.Class == sinks.Transient {
+	if res.StatusCode == http.StatusConflict && s.underWay(sinks.Attempt(ctx)) {
+		f.Class = sinks.Transient
+	}
+	if f.Class == sinks.Permanent {
+		e.ofContent = slices.Contains(ofContent, res.StatusCode)
+	} else {
 		f.RetryAfter = retryAfter(res.Header, time.Now())
 		e.halts = f.RetryAfter > 0 || res.StatusCode == http.StatusTooManyRequests
 	}
@@ -102,6 +104,13 @@ func classify(code int) sinks.Class {
 	}
 	return sinks.Permanent
 }
+
+// underWay reports whether a conflict may be one with an earlier attempt, which
+// the server still works on: then it speaks about the Idempotency-Key, and sent
+// under another key the payload would count twice. Before the first attempt
+// there was none. From max_attempts on it is a conflict like any other, which
+// must not be waited for for ever.
+func (s *Sink) underWay(attempt int) bool { return attempt > 1 && attempt < s.policy.MaxAttempts }
 
 // retryAfter is how long the server asks to be left alone: seconds or a date,
 // by the server's own clock where it tells. What makes no sense is 0.
