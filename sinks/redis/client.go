@@ -156,7 +156,9 @@ func cluster(a *address, tlsConfig *tls.Config, cfg config.RedisSink) (redis.Uni
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = noNotifications()
 	o.TLSConfig = withSkip(tlsConfig, o.TLSConfig)
-	return redis.NewClusterClient(o), nil
+	c := redis.NewClusterClient(o)
+	c.AddHook(once{})
+	return c, nil
 }
 
 // sentinel makes a client of the master that sentinels name. User and password

@@ -21,6 +21,14 @@ func newFake(t *testing.T) *fake {
 
 func (f *fake) url(password string) string { return "redis://:" + password + "@" + f.Addr() + "/0" }
 
+// urlOf is the address of a "server", or of a "cluster" of this one node.
+func (f *fake) urlOf(kind string) string {
+	if kind == "cluster" {
+		return strings.Replace(f.url("hunter2"), "redis:", "redis-cluster:", 1)
+	}
+	return f.url("hunter2")
+}
+
 // on calls f for a command about a key; it says whether it has answered.
 func (f *fake) on(command, key string, answer func(*server.Peer)) {
 	f.Server().SetPreHook(func(p *server.Peer, cmd string, args ...string) bool {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2/server"
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -389,18 +390,68 @@ func TestSink_Classes(t *testing.T) {
 func TestSink_ConnectionBreaksMidBatch(t *testing.T) {
 	t.Parallel()
 
-	fake := newFake(t)
-	fake.hangUpAt("RPUSH", "3")
-	cfg := settings(fake.url("hunter2"), "list")
-	fs := failures(t, newSink(t, cfg).Deliver(t.Context(), payloads(6)))
-	require.Len(t, fs, 3)
-	for i, f := range fs {
-		require.Equal(t, 3+i, f.Index)
-		require.Equal(t, sinks.Transient, f.Class)
+	for _, kind := range []string{"server", "cluster"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+
+			fake := newFake(t)
+			fake.hangUpAt("RPUSH", "3")
+			s := newSink(t, settings(fake.urlOf(kind), "list"))
+			fs := failures(t, s.Deliver(t.Context(), payloads(6)))
+			require.Len(t, fs, 3)
+			for i, f := range fs {
+				require.Equal(t, 3+i, f.Index)
+				require.Equal(t, sinks.Transient, f.Class)
+			}
+			requireOnce(t, fake, "0", "1", "2")
+		})
 	}
-	require.ElementsMatch(t, []string{"0", "1", "2"}, fake.Keys())
-	for _, key := range fake.Keys() {
-		all, err := fake.List(key)
+}
+
+// A node that is not ready for the first command may have taken others.
+func TestSink_ClusterRefusesFirst(t *testing.T) {
+	t.Parallel()
+
+	for _, answer := range []string{"LOADING wait", "READONLY no", "TRYAGAIN later", "CLUSTERDOWN no"} {
+		t.Run(answer, func(t *testing.T) {
+			t.Parallel()
+
+			fake := newFake(t)
+			fake.refuse("RPUSH", "0", answer)
+			fs := failures(t, newSink(t, settings(fake.urlOf("cluster"), "list")).Deliver(t.Context(), payloads(3)))
+			require.Len(t, fs, 1)
+			require.Equal(t, 0, fs[0].Index)
+			require.Equal(t, sinks.Transient, fs[0].Class)
+			requireOnce(t, fake, "1", "2")
+		})
+	}
+}
+
+// A command that a node sends on is done by the other one.
+func TestSink_ClusterSendsOn(t *testing.T) {
+	t.Parallel()
+
+	for _, answer := range []string{"MOVED", "ASK"} {
+		t.Run(answer, func(t *testing.T) {
+			t.Parallel()
+
+			fake, other := newFake(t), newFake(t)
+			fake.refuse("RPUSH", "1", answer+" 9842 "+other.Addr())
+			require.NoError(t, other.Server().Register("ASKING", func(p *server.Peer, _ string, _ []string) { p.WriteOK() }))
+			require.NoError(t, newSink(t, settings(fake.urlOf("cluster"), "list")).Deliver(t.Context(), payloads(3)))
+			requireOnce(t, fake, "0", "2")
+			requireOnce(t, other, "1")
+		})
+	}
+}
+
+// requireOnce wants lists of one element at these keys, and no others.
+func requireOnce(t *testing.T, f *fake, keys ...string) {
+	t.Helper()
+
+	require.ElementsMatch(t, keys, f.Keys())
+	for _, key := range keys {
+		all, err := f.List(key)
 		require.NoError(t, err)
 		require.Len(t, all, 1, "nothing was sent twice")
 	}
