@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"slices"
+	"time"
 )
 
 const (
@@ -19,6 +21,10 @@ const (
 
 	// halfExt is behind the name of a file that is still being compressed.
 	halfExt = ".tmp"
+
+	// compressAgain is how long what could not be compressed waits for the next
+	// try.
+	compressAgain = time.Minute
 )
 
 // startCompressor compresses what was set aside of files, one after the other,
@@ -30,12 +36,17 @@ func (s *Sink) startCompressor(ctx context.Context) {
 	}
 	go func() {
 		defer close(s.compressed)
+		var again <-chan time.Time
 		for {
 			select {
 			case <-s.wake:
-				s.compressAll(ctx)
+			case <-again:
 			case <-ctx.Done():
 				return
+			}
+			again = nil
+			if !s.compressAll(ctx) {
+				again = time.After(compressAgain)
 			}
 		}
 	}()
@@ -56,24 +67,46 @@ func (s *Sink) compressSoon(name string) {
 	}
 }
 
-func (s *Sink) compressAll(ctx context.Context) {
+// compressAll compresses what waits for it, with what failed before, and reports
+// whether nothing is left.
+func (s *Sink) compressAll(ctx context.Context) (ok bool) {
 	s.mu.Lock()
 	names := s.aside
 	s.aside = map[string]bool{}
+	for name := range s.notCompressed {
+		names[name] = true
+	}
 	s.mu.Unlock()
+	ok = true
 	for name := range names {
 		err := s.compressFile(ctx, name)
 		s.mu.Lock()
-		s.notCompressed = err
+		if err != nil {
+			s.notCompressed[name], ok = err, false
+		} else {
+			delete(s.notCompressed, name)
+		}
 		s.mu.Unlock()
 	}
+	return ok
+}
+
+// compressError is why something could not be compressed.
+func (s *Sink) compressError() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(s.notCompressed)) {
+		errs = append(errs, s.notCompressed[name])
+	}
+	return errors.Join(errs...)
 }
 
 // compressFile compresses all that was set aside of a file.
 func (s *Sink) compressFile(ctx context.Context, name string) error {
 	all, err := s.setAside(name)
 	if err != nil {
-		return err
+		return ignoreGone(err) // with its directory
 	}
 	for _, a := range all {
 		if a.compressed {
@@ -90,7 +123,7 @@ func (s *Sink) compressFile(ctx context.Context, name string) error {
 // is there as a whole. Its lock keeps other processes from doing the same; the
 // delivery that has set it aside holds it, too, until it has ended.
 func (s *Sink) compress(ctx context.Context, name string) error {
-	from, err := s.root.Open(name)
+	from, err := s.openAside(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -117,6 +150,10 @@ func (s *Sink) compress(ctx context.Context, name string) error {
 	}
 	return ignoreGone(s.root.Remove(name))
 }
+
+// openAside opens a file that was set aside, also for writing: NFS locks no
+// others.
+func (s *Sink) openAside(name string) (*os.File, error) { return s.root.OpenFile(name, os.O_RDWR, 0) }
 
 func ignoreGone(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -99,6 +100,52 @@ func TestCompression(t *testing.T) {
 		require.Eventually(t, func() bool { return b.sink.Check(t.Context()) == nil }, patience, 5*time.Millisecond)
 		require.Equal(t, "left over\n", content(t, left+gzipExt))
 	})
+}
+
+// What failed is tried again although nothing is delivered, and no success with
+// another file hides it.
+func TestCompression_FailuresAreTriedAgain(t *testing.T) {
+	t.Parallel()
+
+	synctest.Test(t, func(t *testing.T) {
+		b := setupRotation(t, config.FilesystemSink{RotateBytes: 10, Compression: compressionGzip})
+		left := filepath.Join(b.base, "x-20260102T150405Z.jsonl")
+		require.NoError(t, os.WriteFile(left, []byte("left over\n"), 0o600))
+		require.NoError(t, os.Mkdir(left+gzipExt, 0o700))
+		for _, path := range []string{"x.jsonl", "y.jsonl", "z.jsonl"} {
+			b.deliver(t, path, "first line")
+			b.deliver(t, path, "second line")
+			time.Sleep(time.Second) // of the bubble's time: the compressor may wait for the file's lock
+			synctest.Wait()
+			require.ErrorContains(t, b.sink.Check(t.Context()), "compressing x-20260102T150405Z.jsonl", path)
+		}
+
+		require.NoError(t, os.Remove(left+gzipExt))
+		time.Sleep(compressAgain)
+		synctest.Wait()
+		require.NoError(t, b.sink.Check(t.Context()))
+		require.Equal(t, "left over\n", content(t, left+gzipExt))
+	})
+}
+
+// A file that could not be compressed and is gone, with its directory, is none
+// that waits.
+func TestCompressFile_Gone(t *testing.T) {
+	t.Parallel()
+
+	b := setupRotation(t, config.FilesystemSink{Compression: compressionGzip})
+	require.NoError(t, b.sink.compressFile(t.Context(), "gone/x.jsonl"))
+}
+
+func TestOpenAside(t *testing.T) {
+	t.Parallel()
+
+	b := setupRotation(t, config.FilesystemSink{})
+	b.deliver(t, "x", "1")
+	f, err := b.sink.openAside("x")
+	require.NoError(t, err)
+	defer f.Close()
+	require.NoError(t, f.Truncate(2), "it can be written to")
 }
 
 func TestParseAside_Compressed(t *testing.T) {

@@ -57,9 +57,9 @@ type Sink struct {
 	dirty  map[string]error // files to be synced, and how the last try failed
 
 	// aside are files of which something waits to be compressed, and
-	// notCompressed is how the last try failed.
+	// notCompressed those of which something could not be, and why.
 	aside         map[string]bool
-	notCompressed error
+	notCompressed map[string]error
 	wake          chan struct{}
 	compressed    chan struct{} // closed once the compressor has ended
 
@@ -78,7 +78,7 @@ func New(name string, cfg config.FilesystemSink) (*Sink, error) {
 	s := &Sink{
 		name: name, cfg: cfg, root: root, seed: maphash.MakeSeed(),
 		dirty: map[string]error{}, stop: stop, stopped: make(chan struct{}),
-		aside: map[string]bool{}, wake: make(chan struct{}, 1), compressed: make(chan struct{}),
+		aside: map[string]bool{}, notCompressed: map[string]error{}, wake: make(chan struct{}, 1), compressed: make(chan struct{}),
 	}
 	for i := range s.lanes {
 		s.lanes[i] = make(chan struct{}, 1)
@@ -135,9 +135,7 @@ func (s *Sink) Check(context.Context) error {
 	if err := s.checkBase(); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.notCompressed
+	return s.compressError()
 }
 
 func (s *Sink) checkBase() error {
