@@ -115,13 +115,13 @@ func TestCompression_FailuresAreTriedAgain(t *testing.T) {
 		for _, path := range []string{"x.jsonl", "y.jsonl", "z.jsonl"} {
 			b.deliver(t, path, "first line")
 			b.deliver(t, path, "second line")
-			time.Sleep(time.Second) // of the bubble's time: the compressor may wait for the file's lock
+			<-time.After(time.Second) // of the bubble's time: the compressor may wait for the file's lock
 			synctest.Wait()
 			require.ErrorContains(t, b.sink.Check(t.Context()), "compressing x-20260102T150405Z.jsonl", path)
 		}
 
 		require.NoError(t, os.Remove(left+gzipExt))
-		time.Sleep(compressAgain)
+		<-time.After(compressAgain)
 		synctest.Wait()
 		require.NoError(t, b.sink.Check(t.Context()))
 		require.Equal(t, "left over\n", content(t, left+gzipExt))

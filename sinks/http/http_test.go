@@ -227,7 +227,7 @@ func TestSink_SwitchingProtocolsIsRefused(t *testing.T) {
 }
 
 // A conflict of a repeated request may be one with the request before, that the
-// server still works on. It is not waited for for ever.
+// server still works on. It is not waited for without end.
 func TestSink_Conflict(t *testing.T) {
 	t.Parallel()
 

@@ -109,7 +109,7 @@ func classify(code int) sinks.Class {
 // the server still works on: then it speaks about the Idempotency-Key, and sent
 // under another key the payload would count twice. Before the first attempt
 // there was none. From max_attempts on it is a conflict like any other, which
-// must not be waited for for ever.
+// must not be waited for without end.
 func (s *Sink) underWay(attempt int) bool { return attempt > 1 && attempt < s.policy.MaxAttempts }
 
 // retryAfter is how long the server asks to be left alone: seconds or a date,
