@@ -67,9 +67,7 @@ func TestOutage(t *testing.T) {
 
 	others := int64(len(orders) / outagePartitions * (outagePartitions - 1))
 	require.NoError(t, eventually(t.Context(), time.Minute, func() error {
-		held, others, err := r.heldAndOthers(t.Context(), others)
-		t.Log("committed", held, others)
-		return err
+		return r.othersCommitted(t.Context(), others)
 	}), "partitions that do not need the sink go on")
 	for name, was := range second {
 		t.Logf("%s used %d bytes at first, and %d at last", name, was, last[name])
@@ -96,17 +94,18 @@ func TestOutage(t *testing.T) {
 	requireNoRace(t, r.dir, 3)
 }
 
-// heldAndOthers are the committed messages of the partition that is held, and of
-// the others, and an error while these are not all.
-func (r *round) heldAndOthers(ctx context.Context, want int64) (held, others int64, err error) {
-	if held, err = r.broker.committed(ctx, r.topics.group, r.topics.source, 1); err != nil {
-		return 0, 0, err
+// othersCommitted returns an error until so many messages are committed of the
+// partitions that are not held.
+func (r *round) othersCommitted(ctx context.Context, want int64) error {
+	held, err := r.broker.committed(ctx, r.topics.group, r.topics.source, 1)
+	if err != nil {
+		return err
 	}
 	sum, err := r.broker.committed(ctx, r.topics.group, r.topics.source, r.partitions)
-	if others = sum - held; err == nil && others < want {
-		err = fmt.Errorf("%d of %d messages are committed", others, want)
+	if err == nil && sum-held < want {
+		err = fmt.Errorf("%d of %d messages are committed", sum-held, want)
 	}
-	return held, others, err
+	return err
 }
 
 // memoryOver is the mean resident memory of each process over some time.
