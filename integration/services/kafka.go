@@ -33,6 +33,19 @@ type KafkaConfig struct {
 
 	// Properties are added to the broker's configuration and win over it.
 	Properties map[string]string
+
+	// Secure adds a second listener, with TLS and passwords. Nil adds none.
+	Secure *KafkaSecurity
+}
+
+// KafkaSecurity is what the broker shows and asks for at its secure listener.
+type KafkaSecurity struct {
+	// Identity is the broker's certificate and its key (PKCS #8), and Clients
+	// the authority of the clients' certificates, which they have to show. PEM.
+	Identity, Clients []byte
+
+	// Username and Password log in, by SASL PLAIN.
+	Username, Password string
 }
 
 // Kafka is one broker without replication, with topics of 4 partitions which
@@ -40,7 +53,7 @@ type KafkaConfig struct {
 type Kafka struct {
 	cfg   KafkaConfig
 	lib   string
-	ports []int // of the broker and of its controller
+	ports []int // of the broker, of its controller, and of its secure listener
 	*process
 }
 
@@ -66,7 +79,7 @@ func StartKafka(ctx context.Context, cfg KafkaConfig) (*Kafka, error) {
 
 // startOnce chooses ports and starts.
 func (k *Kafka) startOnce(ctx context.Context) error {
-	ports, err := freePorts(2)
+	ports, err := freePorts(3)
 	if err != nil {
 		return err
 	}
@@ -82,6 +95,9 @@ func (k *Kafka) startOnce(ctx context.Context) error {
 
 // Addr is the broker's address, host:port. It stays the same over Restart.
 func (k *Kafka) Addr() string { return loopback(k.ports[0]) }
+
+// SecureAddr is the address of the secure listener, host:port.
+func (k *Kafka) SecureAddr() string { return loopback(k.ports[2]) }
 
 // Log is the path of the broker's log.
 func (k *Kafka) Log() string { return filepath.Join(k.cfg.Dir, "kafka.log") }
@@ -104,8 +120,15 @@ func (k *Kafka) format(ctx context.Context) error {
 	if err := os.MkdirAll(k.cfg.Dir, 0o755); err != nil {
 		return fmt.Errorf("making Kafka's directory: %w", err)
 	}
-	if err := os.WriteFile(k.propertiesPath(), []byte(k.properties()), 0o644); err != nil {
+	if err := os.WriteFile(k.propertiesPath(), []byte(k.properties()), 0o600); err != nil {
 		return fmt.Errorf("writing Kafka's configuration: %w", err)
+	}
+	if s := k.cfg.Secure; s != nil {
+		for path, pem := range map[string][]byte{k.identityPath(): s.Identity, k.clientsPath(): s.Clients} {
+			if err := os.WriteFile(path, pem, 0o600); err != nil {
+				return fmt.Errorf("writing Kafka's certificates: %w", err)
+			}
+		}
 	}
 	return k.cfg.Home.run(ctx, tool{
 		doing: "formatting Kafka's data directory", name: "java",
@@ -146,6 +169,10 @@ func (k *Kafka) answers(ctx context.Context) error {
 
 func (k *Kafka) propertiesPath() string { return filepath.Join(k.cfg.Dir, "server.properties") }
 
+func (k *Kafka) identityPath() string { return filepath.Join(k.cfg.Dir, "identity.pem") }
+
+func (k *Kafka) clientsPath() string { return filepath.Join(k.cfg.Dir, "clients.pem") }
+
 func (k *Kafka) classPath() string { return filepath.Join(k.lib, "*") }
 
 func (k *Kafka) properties() string {
@@ -172,10 +199,36 @@ func (k *Kafka) properties() string {
 		"broker.session.timeout.ms":    "4000",
 		"broker.heartbeat.interval.ms": "1000",
 	}
+	k.secure(properties)
 	maps.Copy(properties, k.cfg.Properties)
 	var text strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(properties)) {
 		fmt.Fprintf(&text, "%s=%s\n", key, properties[key])
 	}
 	return text.String()
+}
+
+// secure adds the secure listener.
+func (k *Kafka) secure(properties map[string]string) {
+	s := k.cfg.Secure
+	if s == nil {
+		return
+	}
+	listener := ",SECURE://" + k.SecureAddr()
+	properties["listeners"] += listener
+	properties["advertised.listeners"] += listener
+	properties["listener.security.protocol.map"] += ",SECURE:SASL_SSL"
+	maps.Copy(properties, map[string]string{
+		"inter.broker.listener.name": "PLAINTEXT",
+		"ssl.keystore.type":          "PEM",
+		"ssl.keystore.location":      k.identityPath(),
+		"ssl.truststore.type":        "PEM",
+		"ssl.truststore.location":    k.clientsPath(),
+		"ssl.client.auth":            "required",
+		// Otherwise TLS at a listener with SASL asks for no certificate.
+		"listener.name.secure.ssl.client.auth":         "required",
+		"listener.name.secure.sasl.enabled.mechanisms": "PLAIN",
+		"listener.name.secure.plain.sasl.jaas.config": fmt.Sprintf(
+			"org.apache.kafka.common.security.plain.PlainLoginModule required user_%s=\"%s\";", s.Username, s.Password),
+	})
 }

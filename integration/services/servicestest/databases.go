@@ -21,9 +21,15 @@ const cleanupTimeout = 30 * time.Second
 // OwnKafka starts a broker that belongs to the test, which may kill it.
 func OwnKafka(tb testing.TB) *services.Kafka {
 	tb.Helper()
+	return OwnSecureKafka(tb, nil)
+}
+
+// OwnSecureKafka is OwnKafka with a secure listener.
+func OwnSecureKafka(tb testing.TB, secure *services.KafkaSecurity) *services.Kafka {
+	tb.Helper()
 
 	Kafka(tb)
-	k, err := services.StartKafka(tb.Context(), services.KafkaConfig{Home: home(tb), Dir: tb.TempDir()})
+	k, err := services.StartKafka(tb.Context(), services.KafkaConfig{Home: home(tb), Dir: tb.TempDir(), Secure: secure})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, k.Stop()) })
 	return k
