@@ -292,7 +292,7 @@ func (d *decider) answer(ctx context.Context, next workflows.DeliverJob, out *wo
 	if err != nil && ctx.Err() != nil {
 		next.Ask = true
 		out.Pending = append(out.Pending, next)
-		return nil
+		return nil //nolint:nilerr // the job says what is left to do
 	}
 	if err != nil {
 		next.HookAttempts++

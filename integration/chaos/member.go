@@ -84,5 +84,5 @@ func (h *handler) OnTaskComplete(_ context.Context, r drakkar.Result) (drakkar.C
 	if err != nil {
 		return drakkar.CollectResult{}, err
 	}
-	return only(r.Task.Labels[labelOnly], receipts(h.cfg, r.Task, receipt{N: n})), nil
+	return only(r.Task.Labels[labelOnly], receipts(h.cfg, r.Task, receipt{N: n}))
 }

@@ -69,15 +69,15 @@ func receipts(cfg *config.Config, task drakkar.Task, data receipt) (out drakkar.
 }
 
 // only leaves what is for one kind of sink; empty is all of them.
-func only(kind string, all drakkar.CollectResult) drakkar.CollectResult {
+func only(kind string, all drakkar.CollectResult) (drakkar.CollectResult, error) {
 	switch kind {
 	case "":
-		return all
+		return all, nil
 	case "kafka":
-		return drakkar.CollectResult{Kafka: all.Kafka}
+		return drakkar.CollectResult{Kafka: all.Kafka}, nil
 	case "redis":
-		return drakkar.CollectResult{Redis: all.Redis}
+		return drakkar.CollectResult{Redis: all.Redis}, nil
 	default:
-		panic("chaos: receipts are for kafka, redis, or all, not for " + kind)
+		return drakkar.CollectResult{}, fmt.Errorf("receipts are for kafka, redis, or all sinks, not for %q", kind)
 	}
 }

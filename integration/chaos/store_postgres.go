@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -44,12 +45,12 @@ func (s *postgresStore) rows(ctx context.Context, each func(n int)) error {
 
 // do lends out a connection of its own: the server may have been killed since
 // the last.
-func (s *postgresStore) do(ctx context.Context, what func(*pgx.Conn) error) error {
+func (s *postgresStore) do(ctx context.Context, what func(*pgx.Conn) error) (err error) {
 	conn, err := pgx.Connect(ctx, s.url)
 	if err != nil {
 		return fmt.Errorf("connecting to PostgreSQL: %w", err)
 	}
-	defer conn.Close(ctx)
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
 	return what(conn)
 }
 

@@ -46,6 +46,8 @@ func TestStores_SeeDoubles(t *testing.T) {
 			continue // see TestSQLiteStore
 		}
 		t.Run(s.name(), func(t *testing.T) {
+			t.Parallel()
+
 			require.Equal(t, tally{}, read(t, s))
 			require.NoError(t, put("in/0/1", 1))
 			require.NoError(t, put("in/0/2", 2))
