@@ -48,14 +48,15 @@ func (s *Sink) copy(ctx context.Context, st *statement) (tried bool, err error) 
 }
 
 // columnTypes are the types of a table's columns that COPY fills from the same
-// text as INSERT: no arrays and no composites, whose JSON INSERT translates. Of
-// what is no plain table there are none. They are asked for each time: a
-// migration may change them.
+// text as INSERT: no arrays and no composites, whose JSON INSERT translates, and
+// none that INSERT refuses to fill. Of what is no plain table, or has rules for
+// INSERT, there are none. They are asked for each time: a migration may change
+// them.
 func columnTypes(ctx context.Context, conn *pgxpool.Conn, table string) (map[string]uint32, error) {
 	rows, err := conn.Query(ctx, `SELECT a.attname::text, t.oid FROM pg_attribute a
 		JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid
-		WHERE a.attrelid = to_regclass($1) AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
-		AND a.attgenerated = '' AND t.typtype IN ('b', 'e') AND t.typcategory <> 'A'`, table)
+		WHERE a.attrelid = to_regclass($1) AND c.relkind IN ('r', 'p') AND NOT c.relhasrules AND a.attnum > 0 AND NOT a.attisdropped
+		AND a.attgenerated = '' AND a.attidentity <> 'a' AND t.typtype IN ('b', 'e') AND t.typcategory <> 'A'`, table)
 	if err != nil {
 		return nil, err
 	}

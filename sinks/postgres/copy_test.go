@@ -77,3 +77,19 @@ func TestCopy_NotForEveryTable(t *testing.T) {
 	require.Equal(t, []string{"600"}, b.rows(t, "SELECT count(*)::text FROM kept"))
 	require.Equal(t, []string{"300"}, b.rows(t, "SELECT count(*)::text FROM kept WHERE list = '{1,2}'"))
 }
+
+// A rule for INSERT is kept to, and a column that is always generated takes no
+// value.
+func TestCopy_KeepsToWhatInsertDoes(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t, servicestest.Postgres(t), `
+		CREATE TABLE numbered (id int GENERATED ALWAYS AS IDENTITY, n int); CREATE TABLE ruled (n int); CREATE TABLE noted (n int);
+		CREATE RULE note AS ON INSERT TO ruled DO ALSO INSERT INTO noted VALUES (NEW.n)`, nil)
+	failures := b.deliver(t, many("numbered", func(i int) string { return fmt.Sprintf(`{"id":%d,"n":1}`, i) })...)
+	require.Len(t, failures, 300)
+	require.Equal(t, sinks.Permanent, failures[0].Class)
+	require.ErrorContains(t, failures[0].Err, "428C9")
+	require.Empty(t, b.deliver(t, many("ruled", func(i int) string { return fmt.Sprintf(`{"n":%d}`, i) })...))
+	require.Equal(t, []string{"300"}, b.rows(t, "SELECT count(*)::text FROM noted"))
+}
