@@ -84,7 +84,7 @@ func (s *Sink) Pool() *pgxpool.Pool { return s.pool }
 
 // Deliver implements sinks.Sink.
 func (s *Sink) Deliver(ctx context.Context, batch []sinks.Payload) error {
-	d := &delivery{sink: s}
+	d := &delivery{sink: s, waiting: map[string]bool{}}
 	rows := make([]row, 0, len(batch))
 	for i, p := range batch {
 		r, err := s.row(i, p)
@@ -98,7 +98,9 @@ func (s *Sink) Deliver(ctx context.Context, batch []sinks.Payload) error {
 		if s.copyable(st) && d.copied(ctx, st) {
 			continue
 		}
-		d.write(ctx, st.sql, st.rows)
+		if ready := d.ready(st.rows); len(ready) > 0 {
+			d.write(ctx, st.sql, ready)
+		}
 	}
 	return d.err()
 }

@@ -381,6 +381,50 @@ func TestDeliver_SplitsWhatIsLarge(t *testing.T) {
 	require.Equal(t, []string{"5"}, b.rows(t, "SELECT count(*)::text FROM large WHERE length(text) = 3200000"))
 }
 
+// A row that the database's own rules refuse, whatever they call it, holds no
+// others. Whether it may be tried again is for the SQLSTATE to say.
+func TestDeliver_RefusedByOwnRules(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t, servicestest.Postgres(t), `
+		CREATE TABLE guarded (n int, code text, hidden bool);
+		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			CASE NEW.code WHEN 'no case' THEN NULL; WHEN 'assert' THEN ASSERT false;
+				WHEN 'strict' THEN SELECT n INTO STRICT NEW.n FROM guarded WHERE false; ELSE NULL; END CASE;
+			IF NEW.code = 'no case' THEN CASE WHEN false THEN NULL; END CASE; END IF;
+			IF length(NEW.code) = 5 THEN RAISE EXCEPTION 'no' USING ERRCODE = NEW.code; END IF;
+			RETURN NEW; END $$;
+		CREATE TRIGGER refuse BEFORE INSERT ON guarded FOR EACH ROW EXECUTE FUNCTION refuse();
+		ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
+		CREATE POLICY shown ON guarded USING (hidden IS NULL);
+		DO $$ BEGIN CREATE ROLE guest; EXCEPTION WHEN OTHERS THEN END $$`,
+		// Policies do not hold for the superuser.
+		func(cfg *config.PostgresSink) { cfg.DSN += "&role=guest" })
+	b.exec(t, "GRANT USAGE ON SCHEMA "+b.schema+" TO guest; GRANT ALL ON guarded TO guest")
+	for i, tt := range []struct {
+		bad, want string
+		class     sinks.Class
+	}{
+		{`{"n":-1,"hidden":true,"code":null}`, "row-level security", sinks.Permanent},
+		{`{"n":-1,"code":"MY001","hidden":null}`, "MY001", sinks.Permanent},
+		{`{"n":-1,"code":"45000","hidden":null}`, "45000", sinks.Permanent},
+		{`{"n":-1,"code":"assert","hidden":null}`, "P0004", sinks.Permanent},
+		{`{"n":-1,"code":"no case","hidden":null}`, "20000", sinks.Permanent},
+		{`{"n":-1,"code":"strict","hidden":null}`, "P0002", sinks.Permanent},
+		{`{"n":-1,"code":"42501","hidden":null}`, "42501", sinks.Transient},
+		{`{"n":-1,"code":"55000","hidden":null}`, "55000", sinks.Transient},
+		{`{"n":-1,"code":"XX000","hidden":null}`, "XX000", sinks.Transient},
+	} {
+		good := to("guarded", fmt.Sprintf(`{"n":%d,"code":null,"hidden":null}`, i))
+		failures := b.deliver(t, good, to("guarded", tt.bad), good, good)
+		require.Len(t, failures, 1, tt.want)
+		require.Equal(t, 1, failures[0].Index, tt.want)
+		require.Equal(t, tt.class, failures[0].Class, tt.want)
+		require.ErrorContains(t, failures[0].Err, tt.want)
+		require.Equal(t, []string{fmt.Sprint(3 * (i + 1))}, b.rows(t, "SELECT count(*)::text FROM guarded"), tt.want)
+	}
+}
+
 // What is not the payloads' fault is tried again.
 func TestDeliver_MayPass(t *testing.T) {
 	t.Parallel()
@@ -399,6 +443,7 @@ func TestDeliver_MayPass(t *testing.T) {
 		want   string
 	}{
 		{"NoGrant", login("stowaway", "s3cret-of-his"), "42501"},
+		{"NoRole", param("role", "nobody_at_all"), "22023"},
 		{"NoIndex", func(cfg *config.PostgresSink) { cfg.OnConflict, cfg.ConflictColumns = "update", []string{"n"} }, "42P10"},
 		{"ReadOnly", param("default_transaction_read_only", "on"), "25006"},
 		{"Timeout", param("statement_timeout", "1"), "57014"},

@@ -102,6 +102,9 @@ func plain(value []byte) string {
 	return text
 }
 
+// place tells rows with one key from others.
+func (r row) place() string { return r.table + "\x00" + r.key }
+
 // shape tells rows that fit into one statement from others.
 func (r row) shape() string {
 	var shape strings.Builder

@@ -30,12 +30,12 @@ type statement struct {
 func (s *Sink) statements(rows []row) []*statement {
 	var all []*statement
 	open := map[string]*statement{} // by turn and shape
-	turns := map[string]int{}       // by table and key
+	turns := map[string]int{}       // by place
 	for _, r := range rows {
 		turn := 0
 		if r.key != "" {
-			turn = turns[r.table+"\x00"+r.key]
-			turns[r.table+"\x00"+r.key]++
+			turn = turns[r.place()]
+			turns[r.place()]++
 		}
 		place := strconv.Itoa(turn) + r.shape()
 		at := open[place]

@@ -18,31 +18,50 @@ import (
 type delivery struct {
 	sink     *Sink
 	failures []sinks.Failure
+	// waiting are the places of rows that failed and may be tried again.
+	waiting map[string]bool
+}
+
+var errEarlier = errors.New("not tried: an earlier row has to be written first")
+
+// ready returns the rows that no earlier row of the same key stands in the way
+// of. The others are to be tried after that one, which would replace them.
+func (d *delivery) ready(rows []row) []row {
+	var ready []row
+	for _, r := range rows {
+		if d.waiting[r.place()] {
+			d.failRows(sinks.Transient, errEarlier, r)
+			continue
+		}
+		ready = append(ready, r)
+	}
+	return ready
 }
 
 // write inserts rows with one statement. When the server refuses a row, it
-// tries the halves, until each refused row stands alone.
-func (d *delivery) write(ctx context.Context, sql string, rows []row) {
+// tries the halves, until each refused row stands alone. It reports whether the
+// server takes more of these rows now.
+func (d *delivery) write(ctx context.Context, sql string, rows []row) bool {
 	err := d.sink.insert(ctx, sql, rows)
 	if err == nil {
-		return
+		return true
 	}
 	v := judge(err)
-	if v == someRow && len(rows) > 1 {
+	if v.byHalves() && len(rows) > 1 {
 		// Rows with one key that is written in two ways keep their order.
 		slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.index, b.index) })
 		half := len(rows) / 2
-		d.write(ctx, sql, rows[:half])
-		d.write(ctx, sql, rows[half:])
-		return
+		if !d.write(ctx, sql, rows[:half]) {
+			d.failRows(sinks.Transient, errEarlier, rows[half:]...)
+			return false
+		}
+		return d.write(ctx, sql, rows[half:])
 	}
-	if v == someRow {
+	if v.byHalves() {
 		err = d.sink.blame(ctx, rows[0], err)
 	}
-	err = fmt.Errorf("writing to %s: %w", rows[0].table, explain(ctx, err))
-	for _, r := range rows {
-		d.fail(sinks.Failure{Index: r.index, Class: v.class(), Err: err})
-	}
+	d.failRows(v.class(), explain(ctx, err), rows...)
+	return v != later
 }
 
 // copied tries COPY, and reports whether that settled the rows. What the server
@@ -53,14 +72,20 @@ func (d *delivery) copied(ctx context.Context, st *statement) bool {
 	if _, refused := errors.AsType[*pgconn.PgError](err); !tried || refused {
 		return false
 	}
-	if err == nil {
-		return true
-	}
-	err = fmt.Errorf("writing to %s: %w", st.rows[0].table, explain(ctx, err))
-	for _, r := range st.rows {
-		d.fail(sinks.Failure{Index: r.index, Class: sinks.Transient, Err: err})
+	if err != nil {
+		d.failRows(sinks.Transient, explain(ctx, err), st.rows...)
 	}
 	return true
+}
+
+// failRows fails rows of one table for one reason.
+func (d *delivery) failRows(class sinks.Class, err error, rows ...row) {
+	for _, r := range rows {
+		d.fail(sinks.Failure{Index: r.index, Class: class, Err: fmt.Errorf("writing to %s: %w", r.table, err)})
+		if class == sinks.Transient && r.key != "" {
+			d.waiting[r.place()] = true
+		}
+	}
 }
 
 func (d *delivery) fail(f sinks.Failure) { d.failures = append(d.failures, f) }
