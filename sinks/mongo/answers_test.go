@@ -68,31 +68,82 @@ func TestWriteConcern_IsNotMet(t *testing.T) {
 	require.ErrorContains(t, failures[0].Err, "waiting for replication timed out")
 }
 
+// holding answers a find with documents that have these keys.
+func holding(keys ...any) bson.D {
+	batch := bson.A{}
+	for _, key := range keys {
+		batch = append(batch, bson.D{{Key: "_id", Value: key}})
+	}
+	return ok(bson.E{Key: "cursor", Value: bson.D{
+		{Key: "id", Value: int64(0)}, {Key: "ns", Value: "d.c"}, {Key: "firstBatch", Value: batch},
+	}})
+}
+
 // With on_conflict: nothing a document whose _id is there is delivered, and one
-// that another unique index refuses is not.
+// that another unique index refuses is not. An _id of another type may be the
+// same for the server, which is asked then.
 func TestConflict_OtherUniqueIndex(t *testing.T) {
 	t.Parallel()
 
-	for there, failed := range map[int32]bool{1: false, 7: true} {
-		f := newFake(t, func(command string, _ []bson.Raw) bson.D {
-			if command == "insert" {
-				return ok(refusing(1, 11000, "E11000 duplicate key error"))
+	for name, tt := range map[string]struct {
+		finds  []bson.D
+		failed string
+		class  sinks.Class
+	}{
+		"There":       {finds: []bson.D{holding(int32(1))}},
+		"OtherType":   {finds: []bson.D{holding(1.0), holding(1.0)}},
+		"NotThere":    {[]bson.D{holding(), holding()}, "not its _id", sinks.Permanent},
+		"CannotLook":  {[]bson.D{{{Key: "ok", Value: 0}, {Key: "code", Value: 13}}}, "looking for documents", sinks.Transient},
+		"CannotAskOn": {[]bson.D{holding(), {{Key: "ok", Value: 0}, {Key: "code", Value: 13}}}, "looking for a document", sinks.Transient},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			var finds atomic.Int32
+			f := newFake(t, func(command string, _ []bson.Raw) bson.D {
+				if command == "insert" {
+					return ok(refusing(1, 11000, "E11000 duplicate key error"))
+				}
+				return tt.finds[finds.Add(1)-1]
+			})
+			cfg := settings(f.uri("?retryReads=false"), "d")
+			cfg.OnConflict = "nothing"
+			failures := deliver(t, newSink(t, cfg), three...)
+			require.EqualValues(t, len(tt.finds), finds.Load())
+			if tt.failed == "" {
+				require.Empty(t, failures)
+				return
 			}
-			return ok(bson.E{Key: "cursor", Value: bson.D{
-				{Key: "id", Value: int64(0)}, {Key: "ns", Value: "d.c"}, {Key: "firstBatch", Value: bson.A{bson.D{{Key: "_id", Value: there}}}},
-			}})
+			require.Len(t, failures, 1)
+			require.Equal(t, 1, failures[0].Index)
+			require.Equal(t, tt.class, failures[0].Class)
+			require.ErrorContains(t, failures[0].Err, tt.failed)
 		})
-		cfg := settings(f.uri(""), "d")
-		cfg.OnConflict = "nothing"
-		failures := deliver(t, newSink(t, cfg), three...)
-		if !failed {
-			require.Empty(t, failures)
-			continue
+	}
+}
+
+// A document that is tried again is not written over what came after it: that
+// is tried again behind it. Documents with other keys do not wait, nor do those
+// behind one that is refused for good.
+func TestDeliver_OrderAfterTransientFailure(t *testing.T) {
+	t.Parallel()
+
+	for code, want := range map[int][]int{10107: {0, 2}, 121: {0}} {
+		var updates atomic.Int32
+		f := newFake(t, func(string, []bson.Raw) bson.D {
+			if updates.Add(1) == 1 {
+				return ok(refusing(0, code, "no"))
+			}
+			return ok()
+		})
+		cfg := settings(f.uri("?retryWrites=false"), "d")
+		cfg.OnConflict = "update"
+		var failed []int
+		for _, f := range deliver(t, newSink(t, cfg), to("c", `{"_id":1,"n":1}`), to("c", `{"_id":2}`), to("c", `{"_id":1,"n":2}`), to("c", `{"_id":2,"n":2}`)) {
+			failed = append(failed, f.Index)
 		}
-		require.Len(t, failures, 1)
-		require.Equal(t, 1, failures[0].Index)
-		require.Equal(t, sinks.Permanent, failures[0].Class)
-		require.ErrorContains(t, failures[0].Err, "not its _id")
+		require.Equal(t, want, failed, "%d", code)
+		require.EqualValues(t, 2, updates.Load())
 	}
 }
 
@@ -104,9 +155,7 @@ func TestConflict_NotConfirmed(t *testing.T) {
 		if command == "insert" {
 			return ok(unconfirmed, refusing(1, 11000, "E11000 duplicate key error"))
 		}
-		return ok(bson.E{Key: "cursor", Value: bson.D{
-			{Key: "id", Value: int64(0)}, {Key: "ns", Value: "d.c"}, {Key: "firstBatch", Value: bson.A{bson.D{{Key: "_id", Value: int32(1)}}}},
-		}})
+		return holding(int32(1))
 	})
 	cfg := settings(f.uri(""), "d")
 	cfg.OnConflict = "nothing"

@@ -110,7 +110,7 @@ func (s *Sink) Deliver(ctx context.Context, batch []sinks.Payload) error {
 	if s.closed.Load() {
 		return errClosed
 	}
-	d := &delivery{sink: s}
+	d := &delivery{sink: s, waiting: map[string]bool{}}
 	docs := make([]document, 0, len(batch))
 	for i, p := range batch {
 		doc, err := s.document(i, p)
@@ -121,7 +121,9 @@ func (s *Sink) Deliver(ctx context.Context, batch []sinks.Payload) error {
 		docs = append(docs, doc)
 	}
 	for _, b := range bulks(docs) {
-		d.write(ctx, b)
+		if b.docs = d.ready(ctx, b.docs); len(b.docs) > 0 {
+			d.write(ctx, b)
+		}
 	}
 	return d.err()
 }

@@ -263,6 +263,16 @@ func TestDeliver_OnConflict(t *testing.T) {
 	}
 }
 
+// A key of another type that the server takes for the same is there.
+func TestDeliver_KeyOfAnotherType(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t, func(cfg *config.MongoSink) { cfg.OnConflict = "nothing" })
+	require.Empty(t, b.deliver(t, to("ships", `{"_id":1.0,"name":"Long"}`)))
+	require.Empty(t, b.deliver(t, to("ships", `{"_id":1,"name":"Short"}`), to("ships", `{"_id":{"$numberLong":"1"}}`)))
+	require.Equal(t, []string{`{"_id":1.0,"name":"Long"}`}, b.holds(t, "ships"))
+}
+
 func TestDeliver_DeliveryID(t *testing.T) {
 	t.Parallel()
 

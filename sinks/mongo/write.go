@@ -18,6 +18,25 @@ import (
 type delivery struct {
 	sink     *Sink
 	failures []sinks.Failure
+	// waiting are the places of documents that failed and may be tried again.
+	waiting map[string]bool
+}
+
+var errEarlier = errors.New("not tried: an earlier document with the same _id has to be written first")
+
+// ready returns the documents that no earlier one with the same key stands in
+// the way of. The others are to be tried after that one, which would replace
+// them.
+func (d *delivery) ready(ctx context.Context, docs []document) []document {
+	var ready []document
+	for _, doc := range docs {
+		if d.waiting[doc.place()] {
+			d.failDocs(ctx, sinks.Transient, errEarlier, doc)
+			continue
+		}
+		ready = append(ready, doc)
+	}
+	return ready
 }
 
 func (d *delivery) fail(f sinks.Failure) { d.failures = append(d.failures, f) }
@@ -37,6 +56,9 @@ func (d *delivery) failDocs(ctx context.Context, class sinks.Class, err error, d
 			Index: doc.index, Class: class,
 			Err: fmt.Errorf("writing to %s: %w", doc.collection, d.sink.explain(ctx, err)),
 		})
+		if class == sinks.Transient && doc.hasKey() {
+			d.waiting[doc.place()] = true
+		}
 	}
 }
 
@@ -125,26 +147,36 @@ func (d *delivery) present(ctx context.Context, collection string, docs []docume
 	for i, doc := range docs {
 		keys[i] = doc.key
 	}
-	found, err := d.sink.find(ctx, collection, keys)
+	found, err := d.sink.find(ctx, collection, bson.D{{Key: "$in", Value: keys}})
 	if err != nil {
 		d.failDocs(ctx, sinks.Transient, fmt.Errorf("looking for documents with the same _id: %w", err), docs...)
 		return nil
 	}
 	var there []document
 	for _, doc := range docs {
-		if found[text(doc.key)] {
-			there = append(there, doc)
-			continue
+		taken := found[text(doc.key)]
+		if !taken {
+			// Its _id may be there in another type: 1 and 1.0 are one key.
+			same, err := d.sink.find(ctx, collection, bson.D{{Key: "$eq", Value: doc.key}})
+			if err != nil {
+				d.failDocs(ctx, sinks.Transient, fmt.Errorf("looking for a document with the same _id: %w", err), doc)
+				continue
+			}
+			taken = len(same) > 0
 		}
-		d.failDocs(ctx, sinks.Permanent, errOtherKey, doc)
+		if taken {
+			there = append(there, doc)
+		} else {
+			d.failDocs(ctx, sinks.Permanent, errOtherKey, doc)
+		}
 	}
 	return there
 }
 
-// find returns which keys of _id are taken.
-func (s *Sink) find(ctx context.Context, collection string, keys bson.A) (map[string]bool, error) {
-	cursor, err := s.database.Collection(collection).Find(ctx,
-		bson.D{{Key: keyField, Value: bson.D{{Key: "$in", Value: keys}}}},
+// find returns the keys of _id that are taken, of those that a condition is true
+// of.
+func (s *Sink) find(ctx context.Context, collection string, condition bson.D) (map[string]bool, error) {
+	cursor, err := s.database.Collection(collection).Find(ctx, bson.D{{Key: keyField, Value: condition}},
 		options.Find().SetProjection(bson.D{{Key: keyField, Value: 1}}))
 	if err != nil {
 		return nil, err
