@@ -32,7 +32,8 @@ var runs atomic.Int64
 // can be read back of it.
 type harness struct {
 	cfg      *config.Config
-	out      string // directory of the filesystem sink
+	environ  []string // of commands, for secrets: settings are printed without
+	out      string   // directory of the filesystem sink
 	kafka    string
 	producer *kafka.Producer
 	admin    *kafka.AdminClient
