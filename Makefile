@@ -47,7 +47,7 @@ test: services ## Runs all tests, with a real Kafka and Temporal; installs what 
 
 .PHONY: test/unit
 test/unit: toolchain ## Runs the tests that need no service
-	$(GOTEST) -short ./...
+	go test -short -p 4 -parallel 8 ./... # they wait more than they compute; make test looks for races
 
 .PHONY: test/integration
 test/integration: services ## Runs the packages that need a real Kafka or Temporal
