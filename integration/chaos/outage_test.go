@@ -58,7 +58,7 @@ func TestOutage(t *testing.T) {
 	go func() {
 		sending <- r.broker.send(t.Context(), r.topics.source, r.partitions, orders, outageRate, func(int) {})
 	}()
-	require.NoError(t, eventually(t.Context(), time.Minute, func() error { return r.committedAtLeast(t.Context(), outageRate) }))
+	require.NoError(t, eventually(t.Context(), r.patience, func() error { return r.committedAtLeast(t.Context(), outageRate) }))
 	require.NoError(t, away.Kill())
 	second := memoryOver(t, r, outage/4)
 	memoryOver(t, r, outage/4)
@@ -66,7 +66,7 @@ func TestOutage(t *testing.T) {
 	require.NoError(t, <-sending)
 
 	others := int64(len(orders) / outagePartitions * (outagePartitions - 1))
-	require.NoError(t, eventually(t.Context(), time.Minute, func() error {
+	require.NoError(t, eventually(t.Context(), r.patience, func() error {
 		return r.othersCommitted(t.Context(), others)
 	}), "partitions that do not need the sink go on")
 	for name, was := range second {
