@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -30,7 +32,7 @@ func (s *Sink) copy(ctx context.Context, st *statement) (tried bool, err error) 
 		return true, err
 	}
 	defer conn.Release()
-	types, err := columnTypes(ctx, conn, st.rows[0].table)
+	types, err := s.types.of(ctx, conn, st.rows[0].table)
 	if err != nil {
 		return true, err
 	}
@@ -47,11 +49,50 @@ func (s *Sink) copy(ctx context.Context, st *statement) (tried bool, err error) 
 	return true, err
 }
 
+// typesFor is how long the types of columns are believed. A migration may change
+// them, and whoever writes meanwhile may be that much too early anyway.
+const typesFor = time.Second
+
+// tableTypes remembers the types of columns. The zero value is ready.
+type tableTypes struct {
+	mu    sync.Mutex
+	known map[string]knownTypes
+}
+
+type knownTypes struct {
+	asked time.Time
+	types map[string]uint32
+}
+
+// of asks for the types of a table's columns, unless they are known.
+func (t *tableTypes) of(ctx context.Context, conn *pgxpool.Conn, table string) (map[string]uint32, error) {
+	t.mu.Lock()
+	k := t.known[table]
+	t.mu.Unlock()
+	if time.Since(k.asked) < typesFor {
+		return k.types, nil
+	}
+	asked := time.Now()
+	types, err := columnTypes(ctx, conn, table)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.known == nil || len(t.known) >= maxTables {
+		t.known = map[string]knownTypes{}
+	}
+	t.known[table] = knownTypes{asked, types}
+	return types, nil
+}
+
+// maxTables bounds what is remembered: the payloads choose the tables.
+const maxTables = 1000
+
 // columnTypes are the types of a table's columns that COPY fills from the same
 // text as INSERT: no arrays and no composites, whose JSON INSERT translates, and
 // none that INSERT refuses to fill. Of what is no plain table, or has rules for
-// INSERT, there are none. They are asked for each time: a migration may change
-// them.
+// INSERT, there are none.
 func columnTypes(ctx context.Context, conn *pgxpool.Conn, table string) (map[string]uint32, error) {
 	rows, err := conn.Query(ctx, `SELECT a.attname::text, t.oid FROM pg_attribute a
 		JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid
@@ -75,16 +116,23 @@ func columnTypes(ctx context.Context, conn *pgxpool.Conn, table string) (map[str
 
 // copyText is rows in the text format of COPY.
 func copyText(rows []row, types map[string]uint32) (text []byte, ok bool) {
+	size := 0
+	for _, r := range rows {
+		size += len(r.object) // with the names of the columns, which COPY has no need of
+	}
+	oids := make([]uint32, len(rows[0].fields)) // all rows of a statement have the same
+	for i, f := range rows[0].fields {
+		if oids[i], ok = types[f.name]; !ok {
+			return nil, false
+		}
+	}
+	text = make([]byte, 0, size)
 	for _, r := range rows {
 		for i, f := range r.fields {
-			oid, known := types[f.name]
-			if !known {
-				return nil, false
-			}
 			if i > 0 {
 				text = append(text, '\t')
 			}
-			if text, ok = appendValue(text, f.value, oid); !ok {
+			if text, ok = appendValue(text, f.value, oids[i]); !ok {
 				return nil, false
 			}
 		}
@@ -121,6 +169,9 @@ func readsAlike(value []byte) bool {
 
 // appendEscaped adds what COPY would take for its own signs with a backslash.
 func appendEscaped(text, value []byte) []byte {
+	if !bytes.ContainsAny(value, "\\\n\r\t") {
+		return append(text, value...)
+	}
 	for _, b := range value {
 		switch b {
 		case '\\':

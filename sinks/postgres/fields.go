@@ -48,7 +48,13 @@ func put(fs []field, f field) []field {
 	return append(fs, f)
 }
 
-func space(b []byte) []byte { return bytes.TrimLeft(b, " \t\r\n") }
+// space is b behind its white space.
+func space(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t' || b[0] == '\r' || b[0] == '\n') {
+		b = b[1:]
+	}
+	return b
+}
 
 func unquote(quoted []byte) (name string, err error) {
 	if !bytes.ContainsRune(quoted, '\\') {

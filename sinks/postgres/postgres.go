@@ -48,6 +48,8 @@ type Sink struct {
 	idColumn   string
 	idName     string // idColumn as JSON
 	close      func() <-chan struct{}
+
+	types tableTypes // of the tables that COPY fills
 }
 
 // New makes the sink that is configured as sinks.postgres.<name>. It does not

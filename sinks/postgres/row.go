@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
@@ -16,8 +16,6 @@ import (
 
 // maxName is how long a name may be, in bytes. PostgreSQL cuts longer ones off.
 const maxName = 63
-
-var identifier = regexp.MustCompile(`^[\pL_][\pL\pN_$]*$`)
 
 // row is a payload on its way into its table.
 type row struct {
@@ -126,12 +124,24 @@ func tableName(name string) (string, error) {
 		return "", fmt.Errorf("%q is not the name of a table: use table or schema.table", name)
 	}
 	for _, part := range parts {
-		if !identifier.MatchString(part) || len(part) > maxName {
+		if !isIdentifier(part) || len(part) > maxName {
 			return "", fmt.Errorf("%q is not the name of a table: use table or schema.table, "+
 				"of letters, digits, underscores and dollar signs, each at most %d bytes", name, maxName)
 		}
 	}
 	return pgx.Identifier(parts).Sanitize(), nil
+}
+
+// isIdentifier reports whether SQL takes the name without quotes, but for its
+// case: a letter or underscore, and further ones, digits and dollar signs.
+func isIdentifier(name string) bool {
+	for i, c := range name {
+		first := unicode.IsLetter(c) || c == '_'
+		if !first && (i == 0 || !unicode.IsNumber(c) && c != '$') {
+			return false
+		}
+	}
+	return name != ""
 }
 
 // checkColumn refuses what cannot be the name of a column.

@@ -31,18 +31,20 @@ func (s *Sink) statements(rows []row) []*statement {
 	var all []*statement
 	open := map[string]*statement{} // by turn and shape
 	turns := map[string]int{}       // by place
+	var at *statement               // of the row before: most rows are like it
 	for _, r := range rows {
 		turn := 0
 		if r.key != "" {
 			turn = turns[r.place()]
 			turns[r.place()]++
 		}
-		place := strconv.Itoa(turn) + r.shape()
-		at := open[place]
-		if at == nil || at.bytes+len(r.object) > maxStatement {
-			at = &statement{sql: s.sql(r), turn: turn}
-			open[place] = at
-			all = append(all, at)
+		if at == nil || !at.takes(r, turn) {
+			place := strconv.Itoa(turn) + r.shape()
+			if at = open[place]; at == nil || !at.takes(r, turn) {
+				at = &statement{sql: s.sql(r), turn: turn}
+				open[place] = at
+				all = append(all, at)
+			}
 		}
 		at.rows = append(at.rows, r)
 		at.bytes += len(r.object)
@@ -52,6 +54,13 @@ func (s *Sink) statements(rows []row) []*statement {
 		slices.SortStableFunc(at.rows, func(a, b row) int { return strings.Compare(a.key, b.key) })
 	}
 	return all
+}
+
+// takes reports whether the statement has room for a row, which is like its own.
+func (st *statement) takes(r row, turn int) bool {
+	first := st.rows[0]
+	return st.turn == turn && first.table == r.table && st.bytes+len(r.object) <= maxStatement &&
+		slices.EqualFunc(first.fields, r.fields, func(a, b field) bool { return a.name == b.name })
 }
 
 // sql is the statement that inserts rows like r. They are its one parameter, a
