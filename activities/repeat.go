@@ -117,7 +117,46 @@ func (r *batchRun) outcome(ctx context.Context) (workflows.Outcome, error) {
 		m.earlier(done)
 		m.counted, m.newTasks = r.from.New, r.from.NewTasks
 	}
-	return r.a.outcome(ctx, r.in.Window, m, limits{records: r.in.RecordLimit, followUps: r.in.MaxFollowUps})
+	outputs := m.outputs
+	m.outputs = nil
+	out, err := r.a.outcome(ctx, r.in.Window, m, limits{records: r.in.RecordLimit, followUps: r.in.MaxFollowUps})
+	if err != nil {
+		return out, err
+	}
+	// Last, since what has arrived would be delivered again after an error.
+	out.Delivery = r.deliver(ctx, outputs)
+	if out.Delivery == nil || len(out.Delivery.Pending) > 0 {
+		out.Outputs, err = blobs.Pack(ctx, r.a.Blobs, prefix(r.in.Window), r.in.Window.InlineLimit, outputs)
+	}
+	return out, err
+}
+
+// maxDelivering is how many batches of an executor make the first attempt at
+// their outputs themselves at the same time. Those of others are left to their
+// windows: sinks that are slow must not keep ever more outputs in memory.
+const maxDelivering = 100
+
+// deliver makes the first attempt at outputs. It returns nil when that is left
+// to the window.
+func (r *batchRun) deliver(ctx context.Context, outputs []workflows.Output) *workflows.DeliverResult {
+	if !r.in.Deliver || len(outputs) == 0 {
+		return nil
+	}
+	select {
+	case r.a.delivering <- struct{}{}:
+		defer func() { <-r.a.delivering }()
+	default:
+		return nil
+	}
+	in := workflows.DeliverInput{
+		Window:  r.in.Window,
+		Outputs: []blobs.List[workflows.Output]{{Items: outputs, Len: len(outputs)}},
+	}
+	out, _, err := r.a.deliver(ctx, in, workflows.DeliverJob{Items: all(len(outputs))})
+	if err != nil {
+		return nil // the worker's own trouble, or its stop
+	}
+	return &out
 }
 
 // earlier adds what runs before have finished. Their replacements have been run

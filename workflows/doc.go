@@ -9,11 +9,13 @@
 //	           │ Arrange ── fails hooks.max_attempts times ──► split in halves
 //	           ▼                                               │ one message left
 //	  batches of tasks ◄────────────── retries, replacements   ▼
-//	           │ Execute (16 at a time)      ▲               letter
+//	           │ Execute (16 at a time),     ▲               letter
+//	           │ which delivers outputs too  │                 │
 //	           ├─────────────────────────────┘                 │
 //	           ▼                                               │
-//	tasks settled, outputs ──► Collect: message hooks          │
-//	           │                  of messages that settled     │
+//	tasks settled ──► Collect: message hooks                   │
+//	           │         of messages that settled              │
+//	           │ what hooks returned, or a sink refused        │
 //	           ▼                                               ▼
 //	       Deliver ── a sink fails ──► timer ──► Deliver, that sink alone
 //	           │                                   │ given up

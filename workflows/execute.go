@@ -54,6 +54,7 @@ func (r *window) executeInput(ctx workflow.Context, b Batch) ExecuteInput {
 	in := ExecuteInput{
 		Window: r.ref(), Batch: b, Records: r.wantRecords(), Patient: r.batches > maxBatches || r.patient(ctx),
 	}
+	in.Deliver = !in.Patient // whose leftovers would make too many events
 	in.Batch.Counts, in.Batch.New = nil, nil
 	in.Window.InlineLimit = min(in.Window.InlineLimit, inlineAtOnce/max(1, min(len(r.running), maxOutstanding)))
 	in.RecordLimit = r.reserveRecords(in.Records)
@@ -107,6 +108,10 @@ func (r *window) take(ctx workflow.Context, out Outcome) {
 	}
 	if out.Calls.List.Len > 0 {
 		r.collect(ctx, collecting{offsets: r.within(out.Calls.Messages), calls: out.Calls}, carried{})
+	}
+	if out.Delivery != nil {
+		r.follow(ctx, DeliverInput{Outputs: []blobs.List[Output]{out.Outputs}}, *out.Delivery)
+		out.Outputs = blobs.List[Output]{}
 	}
 	r.settle(ctx, settled, out.Outputs)
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/client"
 
 	"github.com/drakkar-go/drakkar"
 	"github.com/drakkar-go/drakkar/integration/services/servicestest"
@@ -85,10 +84,7 @@ func (f *failing) OnMessageComplete(context.Context, drakkar.MessageGroup[drakka
 func TestHistory_FailingTasks(t *testing.T) {
 	t.Parallel()
 
-	addr, namespace := servicestest.Temporal(t)
-	c, err := client.Dial(client.Options{HostPort: addr, Namespace: namespace})
-	require.NoError(t, err)
-	t.Cleanup(c.Close)
+	c, _ := servicestest.TemporalClient(t)
 	for _, tt := range []struct {
 		name              string
 		tasks             int
@@ -131,10 +127,7 @@ func TestHistory_FailingTasks(t *testing.T) {
 func TestHistory_FailingSinks(t *testing.T) {
 	t.Parallel()
 
-	addr, namespace := servicestest.Temporal(t)
-	c, err := client.Dial(client.Options{HostPort: addr, Namespace: namespace})
-	require.NoError(t, err)
-	t.Cleanup(c.Close)
+	c, _ := servicestest.TemporalClient(t)
 
 	e := executorOf{letters: &forget{}}
 	h := &failing{tasks: 2000, fails: func(int, int) bool { return false }, runs: map[string]int{}}
@@ -158,10 +151,7 @@ func TestHistory_FailingSinks(t *testing.T) {
 func TestHistory_FailingHooks(t *testing.T) {
 	t.Parallel()
 
-	addr, namespace := servicestest.Temporal(t)
-	c, err := client.Dial(client.Options{HostPort: addr, Namespace: namespace})
-	require.NoError(t, err)
-	t.Cleanup(c.Close)
+	c, _ := servicestest.TemporalClient(t)
 
 	const tasks, rounds = 1000, 12
 	h := &failing{

@@ -79,10 +79,7 @@ func (log20) Read(_ context.Context, topic string, partition int32, offset int64
 func TestHistory_Limits(t *testing.T) {
 	t.Parallel()
 
-	addr, namespace := servicestest.Temporal(t)
-	c, err := client.Dial(client.Options{HostPort: addr, Namespace: namespace})
-	require.NoError(t, err)
-	t.Cleanup(c.Close)
+	c, _ := servicestest.TemporalClient(t)
 	for _, tt := range []struct {
 		name      string
 		h         large

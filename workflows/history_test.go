@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 
+	"github.com/drakkar-go/drakkar/blobs"
 	"github.com/drakkar-go/drakkar/drakkartest"
 	"github.com/drakkar-go/drakkar/integration/services/servicestest"
 	"github.com/drakkar-go/drakkar/sinks"
@@ -105,6 +106,20 @@ var scenarios = map[string]struct {
 			return workflows.DeliverResult{Pending: []workflows.DeliverJob{job}}, nil
 		}
 	}},
+	"delivered-where-tasks-ran": {n: 3, bend: func(b *bundle) {
+		b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
+			out := succeed(in)
+			if o := in.Batch.Tasks.Items[0].SourceOffsets[0]; o == 101 {
+				out.Delivery = &workflows.DeliverResult{Pending: []workflows.DeliverJob{{
+					To: sinks.Ref{Type: sinks.Kafka, Name: "results"}, Items: listOf(workflows.Range{}),
+					Offsets: one(o), After: 20 * time.Millisecond, Attempts: 1,
+				}}}
+				return out, nil
+			}
+			out.Delivery, out.Outputs = &workflows.DeliverResult{Delivered: 1}, blobs.List[workflows.Output]{}
+			return out, nil
+		}
+	}},
 	"progress": {n: 3, bend: func(b *bundle) {
 		b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
 			s := &in.Batch.Tasks.Items[0]
@@ -123,10 +138,7 @@ var scenarios = map[string]struct {
 func TestHistories_Record(t *testing.T) {
 	t.Parallel()
 
-	addr, namespace := servicestest.Temporal(t)
-	c, err := client.Dial(client.Options{HostPort: addr, Namespace: namespace})
-	require.NoError(t, err)
-	t.Cleanup(c.Close)
+	c, _ := servicestest.TemporalClient(t)
 	for name, s := range scenarios {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

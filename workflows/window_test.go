@@ -383,6 +383,56 @@ func TestWindowDelivery(t *testing.T) {
 		require.Len(t, b.timers, 19)
 	})
 
+	t.Run("WhatWasDeliveredWhereTheTasksRan", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t)
+		b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
+			out := succeed(in)
+			out.Delivery, out.Outputs = &workflows.DeliverResult{Delivered: out.Outputs.Len}, blobs.List[workflows.Output]{}
+			return out, nil
+		}
+		res := b.run(t, window(3))
+		require.Equal(t, 3, res.Delivered)
+		require.Empty(t, b.delivered)
+		require.True(t, b.executed[0].Deliver)
+	})
+
+	t.Run("WhatWasRefusedWhereTheTasksRan", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t)
+		b.set.Hooks.MessageComplete = true
+		b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
+			out := succeed(in)
+			if o := in.Batch.Tasks.Items[0].SourceOffsets[0]; o == 101 {
+				out.Delivery = &workflows.DeliverResult{Pending: []workflows.DeliverJob{{
+					To: ref, Items: listOf(workflows.Range{}), Offsets: one(o), After: time.Minute, Attempts: 1,
+				}}}
+				return out, nil
+			}
+			out.Delivery, out.Outputs = &workflows.DeliverResult{Delivered: 1}, blobs.List[workflows.Output]{}
+			return out, nil
+		}
+		var collected []time.Time
+		collect := b.collect
+		b.collect = func(in workflows.CollectInput) (workflows.Outcome, error) {
+			collected = append(collected, b.env.Now())
+			return collect(in)
+		}
+		began := b.env.Now()
+		res := b.run(t, window(3))
+		require.Equal(t, 3, res.Delivered)
+		require.Len(t, b.delivered, 1)
+		require.Equal(t, 1, b.delivered[0].Outputs[0].Len)
+		require.Equal(t, 1, b.delivered[0].Job.Attempts)
+		require.Contains(t, b.timers, time.Minute)
+		require.Len(t, collected, 3)
+		for _, c := range collected {
+			require.WithinDuration(t, began, c, 30*time.Second, "hooks do not wait for the sink")
+		}
+	})
+
 	t.Run("DeadLettersTakeTheirSourceAlong", func(t *testing.T) {
 		t.Parallel()
 
