@@ -198,10 +198,7 @@ type realBundle struct {
 func setupReal(t *testing.T) *realBundle {
 	t.Helper()
 
-	addr, namespace := servicestest.Temporal(t)
-	c, err := client.Dial(client.Options{HostPort: addr, Namespace: namespace})
-	require.NoError(t, err)
-	t.Cleanup(c.Close)
+	c, namespace := servicestest.TemporalClient(t)
 	pipeline := "pipe/" + uuid.NewString()
 	return &realBundle{client: c, namespace: namespace, pipeline: pipeline, records: &temporalRecords{client: c, pipeline: pipeline}}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/drakkar-go/drakkar"
+	"github.com/drakkar-go/drakkar/integration/services/servicestest"
 	"github.com/drakkar-go/drakkar/workflows"
 )
 
@@ -60,16 +60,10 @@ func testWindow(ctx workflow.Context, in workflows.WindowInput) (workflows.Windo
 func setupTemporal(t *testing.T) *temporalBundle {
 	t.Helper()
 
-	address := os.Getenv("DRAKKARTEST_TEMPORAL")
-	if address == "" {
-		t.Skip("DRAKKARTEST_TEMPORAL is not set: it is the host:port of a Temporal server")
-	}
-	c, err := client.Dial(client.Options{HostPort: address})
-	require.NoError(t, err)
-	t.Cleanup(c.Close)
+	c, namespace := servicestest.TemporalClient(t)
 	pipeline := "pipe/" + uuid.NewString()
 	b := &temporalBundle{
-		client: c, windows: NewTemporal(c, "default", pipeline, nil),
+		client: c, windows: NewTemporal(c, namespace, pipeline, nil),
 		link: workflows.Link{Pipeline: pipeline, Topic: "in", Partition: 3, Epoch: "0-20260101-1", Start: 100},
 	}
 	b.startWorker(t)
