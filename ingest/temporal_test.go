@@ -25,10 +25,11 @@ import (
 // temporalBundle is a real server, and a worker whose windows do what their
 // test signals.
 type temporalBundle struct {
-	client  client.Client
-	windows *Temporal
-	worker  worker.Worker
-	link    workflows.Link
+	client    client.Client
+	namespace string
+	windows   *Temporal
+	worker    worker.Worker
+	link      workflows.Link
 }
 
 // testWindow publishes progress, counts the steps it is signalled, and ends as
@@ -63,7 +64,7 @@ func setupTemporal(t *testing.T) *temporalBundle {
 	c, namespace := servicestest.TemporalClient(t)
 	pipeline := "pipe/" + uuid.NewString()
 	b := &temporalBundle{
-		client: c, windows: NewTemporal(c, namespace, pipeline, nil),
+		client: c, namespace: namespace, windows: NewTemporal(c, namespace, pipeline, nil),
 		link: workflows.Link{Pipeline: pipeline, Topic: "in", Partition: 3, Epoch: "0-20260101-1", Start: 100},
 	}
 	b.startWorker(t)
@@ -295,7 +296,7 @@ func TestTemporal(t *testing.T) {
 				require.NoError(t, err)
 			}
 			_, err := b.client.WorkflowService().DeleteWorkflowExecution(t.Context(), &workflowservice.DeleteWorkflowExecutionRequest{
-				Namespace: "default", WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: id},
+				Namespace: b.namespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: id},
 			})
 			require.NoError(t, err)
 			require.Eventually(t, func() bool {
