@@ -59,9 +59,7 @@ func (a *Activities) bury(ctx context.Context, in workflows.DeliverInput, job wo
 	if job.Letters {
 		job.Offsets = coarseRanges(offsets(envelopes, refused))
 	}
-	if job.Items, err = a.packRanges(ctx, in.Window, ranges(left)); err != nil {
-		return out, nil, err
-	}
+	job.Items = a.packRanges(ctx, in.Window, ranges(left))
 	out.Pending = append(out.Pending, job)
 	return out, why, nil
 }

@@ -133,7 +133,8 @@ func (a *Activities) deliver(
 	}
 	d := &decider{a: a, w: in.Window, job: job, all: all, at: positions(items, len(all))}
 	if job.Ask {
-		return d.askAgain(ctx)
+		out, why = d.askAgain(ctx)
+		return out, why, nil
 	}
 	payloads := make([]sinks.Payload, len(d.at))
 	for i, pos := range d.at {
@@ -144,25 +145,23 @@ func (a *Activities) deliver(
 	if len(failures) == 0 {
 		return out, nil, nil
 	}
-	if ctx.Err() != nil {
-		return d.cutOff(ctx, failures, out)
-	}
-	for _, group := range grouped(failures) {
-		if err := d.decide(ctx, group, &out); err != nil {
-			return out, nil, err
+	switch {
+	case ctx.Err() == nil:
+		for _, group := range grouped(failures) {
+			d.decide(ctx, group, &out)
 		}
+	case out.Delivered == 0:
+		return out, nil, context.Cause(ctx)
+	default:
+		d.cutOff(failures, &out)
 	}
+	d.pack(ctx, &out)
 	return out, failures[0].Err, nil
 }
 
 // cutOff is an attempt that ended because the worker stops, which is not the
 // sinks' fault: what has not arrived is delivered elsewhere, and only that.
-func (d *decider) cutOff(
-	ctx context.Context, failures []sinks.SinkFailure, out workflows.DeliverResult,
-) (_ workflows.DeliverResult, why, err error) {
-	if out.Delivered == 0 {
-		return out, nil, context.Cause(ctx)
-	}
+func (d *decider) cutOff(failures []sinks.SinkFailure, out *workflows.DeliverResult) {
 	byRef := map[sinks.Ref][]sinks.SinkFailure{}
 	var order []sinks.Ref
 	for _, f := range failures {
@@ -174,7 +173,6 @@ func (d *decider) cutOff(
 	for _, ref := range order {
 		out.Pending = append(out.Pending, d.next(byRef[ref]))
 	}
-	return out, failures[0].Err, d.pack(ctx, &out)
 }
 
 // positions are the items of ranges, those that exist.
@@ -243,7 +241,7 @@ type decider struct {
 // decide decides about the failures of one sink: transient ones are delivered
 // again, on_delivery_error is asked about those that are permanent or
 // exhausted. What the breaker held back has not been tried.
-func (d *decider) decide(ctx context.Context, group []sinks.SinkFailure, out *workflows.DeliverResult) error {
+func (d *decider) decide(ctx context.Context, group []sinks.SinkFailure, out *workflows.DeliverResult) {
 	policy := d.policy(group[0].Ref)
 	next := d.next(group)
 	held := group[0].BreakerOpen
@@ -259,40 +257,36 @@ func (d *decider) decide(ctx context.Context, group []sinks.SinkFailure, out *wo
 			next.After = max(next.After, min(policy.MaxInterval, time.Since(next.First)/heldShare))
 		}
 		d.again(next, len(group), held, out)
-		return d.pack(ctx, out)
+		return
 	}
 	next.Class = workflows.ClassExhausted
 	if permanent {
 		next.Class = workflows.ClassPermanent
 	}
-	if err := d.answer(ctx, next, out); err != nil {
-		return err
-	}
-	return d.pack(ctx, out)
+	d.answer(ctx, next, out)
 }
 
 // askAgain asks on_delivery_error about the items of the job.
-func (d *decider) askAgain(ctx context.Context) (out workflows.DeliverResult, why, err error) {
+func (d *decider) askAgain(ctx context.Context) (out workflows.DeliverResult, why error) {
 	next := d.job
 	next.Ask = false
 	next.Items = blobs.List[workflows.Range]{Items: ranges(d.at)}
-	if err := d.answer(ctx, next, &out); err != nil {
-		return out, nil, err
-	}
-	return out, errors.New(next.Error), d.pack(ctx, &out)
+	d.answer(ctx, next, &out)
+	d.pack(ctx, &out)
+	return out, errors.New(next.Error)
 }
 
 // answer does what on_delivery_error says about refused payloads. While the hook
 // itself fails, it is asked again; the dead letter queue keeps what nobody could
 // be asked about. A hook that was cut off, since the worker stops, has not
 // answered: it is asked elsewhere, and what has arrived is not delivered again.
-func (d *decider) answer(ctx context.Context, next workflows.DeliverJob, out *workflows.DeliverResult) error {
+func (d *decider) answer(ctx context.Context, next workflows.DeliverJob, out *workflows.DeliverResult) {
 	policy := d.policy(next.To)
 	action, err := d.ask(ctx, next)
 	if err != nil && ctx.Err() != nil {
 		next.Ask = true
 		out.Pending = append(out.Pending, next)
-		return nil //nolint:nilerr // the job says what is left to do
+		return
 	}
 	if err != nil {
 		next.HookAttempts++
@@ -300,7 +294,7 @@ func (d *decider) answer(ctx context.Context, next workflows.DeliverJob, out *wo
 			next.Ask = true
 			next.After = grow(d.a.cfg.HookInitialInterval, d.a.cfg.HookMaxInterval, next.HookAttempts)
 			out.Pending = append(out.Pending, next)
-			return nil
+			return
 		}
 		d.a.Log.Error(fmt.Sprintf("on_delivery_error failed %d times, payloads for %s go to the dead letter queue: %v",
 			next.HookAttempts, next.To, err))
@@ -327,7 +321,6 @@ func (d *decider) answer(ctx context.Context, next workflows.DeliverJob, out *wo
 		next.DLQ, next.After = true, 0
 		out.Pending = append(out.Pending, next)
 	}
-	return nil
 }
 
 // count is how many payloads the items of a job are.
@@ -339,15 +332,12 @@ func count(job workflows.DeliverJob) int {
 	return n
 }
 
-// pack makes the jobs ready to travel.
-func (d *decider) pack(ctx context.Context, out *workflows.DeliverResult) (err error) {
+// pack makes the jobs ready to travel, once.
+func (d *decider) pack(ctx context.Context, out *workflows.DeliverResult) {
 	for i := range out.Pending {
 		job := &out.Pending[i]
-		if job.Items, err = d.a.packRanges(ctx, d.w, job.Items.Items); err != nil {
-			return err
-		}
+		job.Items = d.a.packRanges(ctx, d.w, job.Items.Items)
 	}
-	return nil
 }
 
 // policy is how a sink is delivered to. One that this process does not have may
@@ -425,9 +415,16 @@ func coarseRanges(offsets []int64) []workflows.Range {
 	return out
 }
 
-// packRanges makes positions ready to travel.
-func (a *Activities) packRanges(ctx context.Context, w workflows.WindowRef, r []workflows.Range) (blobs.List[workflows.Range], error) {
-	return blobs.Pack(ctx, a.Blobs, prefix(w), maxItems, r)
+// packRanges makes positions ready to travel. They travel themselves, however
+// many they are, when the store does not take them: what has arrived would be
+// delivered again if that were an error.
+func (a *Activities) packRanges(ctx context.Context, w workflows.WindowRef, r []workflows.Range) blobs.List[workflows.Range] {
+	l, err := blobs.Pack(ctx, a.Blobs, prefix(w), maxItems, r)
+	if err != nil {
+		a.Log.Warn("keeping positions of payloads: " + err.Error())
+		return blobs.List[workflows.Range]{Items: r, Len: len(r)}
+	}
+	return l
 }
 
 // ask calls on_delivery_error about the items of a job. Without one the answer

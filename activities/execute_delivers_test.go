@@ -10,6 +10,7 @@ import (
 
 	"github.com/drakkar-go/drakkar"
 	"github.com/drakkar-go/drakkar/activities"
+	"github.com/drakkar-go/drakkar/config"
 	"github.com/drakkar-go/drakkar/sinks"
 	"github.com/drakkar-go/drakkar/workflows"
 )
@@ -86,33 +87,72 @@ func TestExecute_Delivers(t *testing.T) {
 		require.Equal(t, "two\n", b.letters.letters[0].Payload.Value.String(), "positions are those of the outputs")
 	})
 
-	t.Run("NothingHasArrivedBeforeTheOutcomeIsKept", func(t *testing.T) {
+	for name, bend := range map[string]func(in *workflows.ExecuteInput){
+		"Records": func(in *workflows.ExecuteInput) { in.Records = true }, // with no room for them
+		"Outputs": func(in *workflows.ExecuteInput) { in.Window.InlineLimit = 10 },
+	} {
+		t.Run("NothingHasArrivedBeforeTheOutcomeIsKept"+name, func(t *testing.T) {
+			t.Parallel()
+
+			b := setup(t, options{})
+			b.full.Store(true)
+			in := delivering()
+			bend(&in)
+			_, err := run[workflows.Outcome](t, b, b.acts.Execute, in)
+			require.Error(t, err)
+			require.Empty(t, b.sink.Payloads(), "it would be delivered again with each attempt")
+		})
+	}
+
+	t.Run("RepetitionsDoNotWaitForSinks", func(t *testing.T) {
 		t.Parallel()
 
 		b := setup(t, options{})
-		b.full.Store(true)
 		in := delivering()
-		in.Records = true // with no room: they have to go to the store
-		_, err := run[workflows.Outcome](t, b, b.acts.Execute, in)
-		require.Error(t, err)
-		require.Empty(t, b.sink.Payloads(), "it would be delivered again with each attempt")
+		in.Batch = batch(drakkar.Task{Args: []string{"one"}}, drakkar.Task{Binary: "/bin/false"})
+		b.handler.onError = func(drakkar.Task, drakkar.TaskError) drakkar.ErrorAction { return drakkar.Retry(time.Second) }
+		out, err := run[workflows.Outcome](t, b, b.acts.Execute, in)
+		require.NoError(t, err)
+		require.Len(t, out.FollowUps, 1)
+		require.Nil(t, out.Delivery)
+		require.Equal(t, 1, out.Outputs.Len)
 	})
 
 	t.Run("AStoppingWorkerLeavesItToOthers", func(t *testing.T) {
 		t.Parallel()
 
 		b := setup(t, options{})
+		stop := make(chan struct{})
+		b.env.SetWorkerStopChannel(stop)
+		close(stop)
+		out, err := run[workflows.Outcome](t, b, b.acts.Execute, delivering())
+		require.NoError(t, err)
+		require.Nil(t, out.Delivery)
+		require.Equal(t, 2, out.Outputs.Len, "the tasks need not run again")
+	})
+
+	t.Run("AWorkerThatIsStoppedInTheMiddle", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, options{other: config.Delivery{
+			OnOpen: "hold", MaxAttempts: 3, InitialInterval: time.Second, MaxInterval: time.Minute, Timeout: time.Minute, BatchSize: 100,
+		}})
+		resume := b.other.Stall()
+		defer resume()
 		stop := b.stoppable()
-		b.handler.complete = func(r drakkar.Result) (drakkar.CollectResult, error) {
-			stop()
-			return drakkar.CollectResult{Kafka: []drakkar.KafkaPayload{{Data: r.Stdout.String()}}}, nil
+		b.sink.Refuse(func(sinks.Payload) error { stop(); return nil })
+		b.handler.complete = func(drakkar.Result) (drakkar.CollectResult, error) {
+			return drakkar.CollectResult{Kafka: []drakkar.KafkaPayload{{Sink: "out", Data: "1"}, {Sink: "other", Data: "2"}}}, nil
 		}
 		in := delivering()
 		in.Batch = batch(drakkar.Task{Args: []string{"one"}})
 		out, err := run[workflows.Outcome](t, b, b.acts.Execute, in)
 		require.NoError(t, err)
-		require.Nil(t, out.Delivery)
-		require.Equal(t, 1, out.Outputs.Len, "the task need not run again")
+		require.Equal(t, 1, out.Delivery.Delivered)
+		require.Len(t, out.Delivery.Pending, 1)
+		require.Zero(t, out.Delivery.Pending[0].Attempts, "it was cut off")
+		require.Equal(t, []workflows.Range{{First: 1, Last: 1}}, out.Delivery.Pending[0].Items.Items)
+		require.Equal(t, 2, out.Outputs.Len)
 	})
 }
 

@@ -184,6 +184,51 @@ func TestLimits_Jobs(t *testing.T) {
 }
 
 // A letter of many messages is one for each of them.
+// Positions that are too many to travel are in the store, those of every sink
+// that fails; when the store is away they travel all the same, since what has
+// arrived must not be delivered again.
+func TestDeliver_ManyPositions(t *testing.T) {
+	t.Parallel()
+
+	for name, full := range map[string]bool{"Stored": false, "StoreIsAway": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			const n = 8_000
+			policy := config.Delivery{
+				OnOpen: "hold", MaxAttempts: 3, InitialInterval: time.Second, MaxInterval: time.Minute,
+				Timeout: time.Minute, BatchSize: n,
+			}
+			b := setup(t, options{policy: policy, other: policy, threshold: 2 * n})
+			refuse := func(p sinks.Payload) error {
+				if p.Source.Offset%4 < 2 {
+					return errors.New("too ugly")
+				}
+				return nil
+			}
+			b.sink.Refuse(refuse)
+			b.other.Refuse(refuse)
+			all := payloads(n)
+			for i := range all {
+				if i%2 == 1 {
+					all[i].To.Name = "other"
+				}
+			}
+			b.full.Store(full)
+			out, err := run[workflows.DeliverResult](t, b, b.acts.Deliver, deliverInput(all))
+			require.NoError(t, err)
+			require.Equal(t, n/2, out.Delivered)
+			require.Len(t, out.Pending, 2)
+			for _, job := range out.Pending {
+				require.Equal(t, full, job.Items.Ref == "")
+				items, err := blobs.Unpack(t.Context(), b.store, job.Items)
+				require.NoError(t, err)
+				require.Len(t, items, n/4, job.To)
+			}
+		})
+	}
+}
+
 func TestDeliver_LetterOfManyMessages(t *testing.T) {
 	t.Parallel()
 

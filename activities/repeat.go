@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 
+	"go.temporal.io/sdk/activity"
+
 	"github.com/drakkar-go/drakkar/blobs"
 	"github.com/drakkar-go/drakkar/workflows"
 )
@@ -117,18 +119,16 @@ func (r *batchRun) outcome(ctx context.Context) (workflows.Outcome, error) {
 		m.earlier(done)
 		m.counted, m.newTasks = r.from.New, r.from.NewTasks
 	}
-	outputs := m.outputs
-	m.outputs = nil
 	out, err := r.a.outcome(ctx, r.in.Window, m, limits{records: r.in.RecordLimit, followUps: r.in.MaxFollowUps})
-	if err != nil {
+	if err != nil || len(out.FollowUps) > 0 { // which do not wait for sinks
 		return out, err
 	}
 	// Last, since what has arrived would be delivered again after an error.
-	out.Delivery = r.deliver(ctx, outputs)
-	if out.Delivery == nil || len(out.Delivery.Pending) > 0 {
-		out.Outputs, err = blobs.Pack(ctx, r.a.Blobs, prefix(r.in.Window), r.in.Window.InlineLimit, outputs)
+	out.Delivery = r.deliver(ctx, m.outputs)
+	if out.Delivery != nil && len(out.Delivery.Pending) == 0 {
+		out.Outputs = blobs.List[workflows.Output]{}
 	}
-	return out, err
+	return out, nil
 }
 
 // maxDelivering is how many batches of an executor make the first attempt at
@@ -137,9 +137,10 @@ func (r *batchRun) outcome(ctx context.Context) (workflows.Outcome, error) {
 const maxDelivering = 100
 
 // deliver makes the first attempt at outputs. It returns nil when that is left
-// to the window.
+// to the window: when it does not ask for it, when too many others deliver, and
+// when the worker stops, since its last seconds are for reports.
 func (r *batchRun) deliver(ctx context.Context, outputs []workflows.Output) *workflows.DeliverResult {
-	if !r.in.Deliver || len(outputs) == 0 {
+	if !r.in.Deliver || len(outputs) == 0 || stopping(ctx) {
 		return nil
 	}
 	select {
@@ -154,9 +155,20 @@ func (r *batchRun) deliver(ctx context.Context, outputs []workflows.Output) *wor
 	}
 	out, _, err := r.a.deliver(ctx, in, workflows.DeliverJob{Items: all(len(outputs))})
 	if err != nil {
-		return nil // the worker's own trouble, or its stop
+		return nil // nothing has arrived: the worker was stopped
 	}
 	return &out
+}
+
+// stopping reports whether the worker has been told to stop. The context of its
+// activities ends only when its time for that is over.
+func stopping(ctx context.Context) bool {
+	select {
+	case <-activity.GetWorkerStopChannel(ctx):
+		return true
+	default:
+		return ctx.Err() != nil
+	}
 }
 
 // earlier adds what runs before have finished. Their replacements have been run

@@ -202,8 +202,7 @@ type ExecuteInput struct {
 	Patient bool `json:"patient,omitempty"`
 
 	// Deliver asks for the first attempt at the outputs right where the tasks
-	// ran: most windows need no Deliver then. A window of a build that would not
-	// look at what came of it does not ask.
+	// ran: most windows need no Deliver then.
 	Deliver bool `json:"deliver,omitempty"`
 }
 

@@ -29,6 +29,9 @@ var record = flag.Bool("record", false, "write the histories in testdata anew; n
 func TestHistories(t *testing.T) {
 	t.Parallel()
 
+	for name := range scenarios {
+		require.FileExists(t, filepath.Join("testdata", name+".json"), "make it with -record")
+	}
 	drakkartest.Replay(t, "testdata/*.json")
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
@@ -125,6 +126,21 @@ func (b *bundle) run(t *testing.T, in workflows.WindowInput) workflows.WindowRes
 	require.Equal(t, in.Last, res.Last)
 	res.Last = 0 // the same in every test
 	return res
+}
+
+// memos are the finished ranges that the window publishes, as JSON.
+func (b *bundle) memos(t *testing.T) *[]string {
+	t.Helper()
+
+	var memo []string
+	b.env.OnUpsertMemo(mock.Anything).Run(func(args mock.Arguments) {
+		m, ok := args.Get(0).(map[string]any)
+		require.True(t, ok)
+		data, err := json.Marshal(m[workflows.MemoFinished])
+		require.NoError(t, err)
+		memo = append(memo, string(data))
+	}).Return(nil)
+	return &memo
 }
 
 // window is the input of n messages from offset 100.

@@ -1,13 +1,11 @@
 package workflows_test
 
 import (
-	"encoding/json"
 	"errors"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
 
 	"github.com/drakkar-go/drakkar"
@@ -484,19 +482,44 @@ func TestWindowProgress(t *testing.T) {
 		}
 		return succeed(in), nil
 	}
-	var memo []string
-	b.env.OnUpsertMemo(mock.Anything).Run(func(args mock.Arguments) {
-		m, ok := args.Get(0).(map[string]any)
-		require.True(t, ok)
-		data, err := json.Marshal(m[workflows.MemoFinished])
-		require.NoError(t, err)
-		memo = append(memo, string(data))
-	}).Return(nil)
+	memo := b.memos(t)
 
 	in := window(4)
 	in.Messages[3].Offset, in.Last = 110, 110 // a gap
 	b.run(t, in)
-	require.Equal(t, []string{"[[100,100],[102,102]]"}, memo, "once, without the open message and without the last")
+	require.Equal(t, []string{"[[100,100],[102,102]]"}, *memo, "once, without the open message and without the last")
+}
+
+// A message is not done while a payload of it is pending that was refused where
+// its task ran.
+func TestWindowProgress_WaitsForWhatWasRefused(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t)
+	b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
+		s := &in.Batch.Tasks.Items[0]
+		out := succeed(in)
+		switch o := s.SourceOffsets[0]; {
+		case o == 100 && s.Attempt == 1: // so that somebody publishes meanwhile
+			s.Attempt++
+			in.Batch.After, in.Batch.Counts = time.Minute, countsOf(in.Batch.Tasks.Items)
+			return workflows.Outcome{FollowUps: []workflows.Batch{in.Batch}}, nil
+		case o == 101:
+			out.Delivery, out.Outputs = &workflows.DeliverResult{Delivered: 1}, blobs.List[workflows.Output]{}
+		default:
+			out.Delivery = &workflows.DeliverResult{Pending: []workflows.DeliverJob{{
+				To: sinks.Ref{Type: sinks.Kafka, Name: "results"}, Items: listOf(workflows.Range{}),
+				Offsets: one(o), After: time.Hour, Attempts: 1,
+			}}}
+		}
+		return out, nil
+	}
+	memo := b.memos(t)
+	b.run(t, window(3))
+	require.NotEmpty(t, *memo)
+	for _, m := range *memo {
+		require.Equal(t, "[[101,101]]", m)
+	}
 }
 
 // A message whose hook has returned is not done before what the hook returned
@@ -533,17 +556,10 @@ func TestWindowProgress_WaitsForOutputsOfHooks(t *testing.T) {
 			Items: listOf(workflows.Range{}), Offsets: one(o), After: time.Hour, Attempts: 1,
 		}}}, nil
 	}
-	var memo []string
-	b.env.OnUpsertMemo(mock.Anything).Run(func(args mock.Arguments) {
-		m, ok := args.Get(0).(map[string]any)
-		require.True(t, ok)
-		data, err := json.Marshal(m[workflows.MemoFinished])
-		require.NoError(t, err)
-		memo = append(memo, string(data))
-	}).Return(nil)
+	memo := b.memos(t)
 
 	b.run(t, window(4))
-	require.Equal(t, "[[102,102]]", memo[0])
+	require.Equal(t, "[[102,102]]", (*memo)[0])
 }
 
 func TestRebalance(t *testing.T) {
@@ -587,15 +603,8 @@ func TestWindowProgress_WithoutOutputs(t *testing.T) {
 		}
 		return workflows.Outcome{Settled: countsOf(in.Batch.Tasks.Items), Succeeded: 1}, nil
 	}
-	var memo []string
-	b.env.OnUpsertMemo(mock.Anything).Run(func(args mock.Arguments) {
-		m, ok := args.Get(0).(map[string]any)
-		require.True(t, ok)
-		data, err := json.Marshal(m[workflows.MemoFinished])
-		require.NoError(t, err)
-		memo = append(memo, string(data))
-	}).Return(nil)
+	memo := b.memos(t)
 
 	b.run(t, window(4))
-	require.Equal(t, []string{"[[100,100],[102,102]]"}, memo)
+	require.Equal(t, []string{"[[100,100],[102,102]]"}, *memo)
 }
