@@ -21,7 +21,7 @@ func (a *App) serve(registry *prometheus.Registry) error {
 	}
 	s := metrics.NewServer(metrics.Config{
 		Addr: a.cfg.MetricsAddr(a.opts.Role.settings()), Setting: setting, Enabled: a.cfg.Metrics.Enabled,
-		Gatherer: registry, Ready: a.Ready, ErrorLog: zap.NewStdLog(a.log),
+		Gatherer: registry, Ready: a.Ready, Token: a.cfg.Debug.AuthToken, ErrorLog: zap.NewStdLog(a.log),
 	})
 	if err := s.Start(); err != nil {
 		return err

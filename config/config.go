@@ -566,7 +566,8 @@ type Debug struct {
 	// Port of the debug pages of an executor.
 	Port int `yaml:"port" default:"8080" range:"0..65535"`
 
-	// Token that requests must carry. Empty leaves the pages open.
+	// Token that requests must carry. Empty leaves the pages open, and serves no
+	// profiles.
 	AuthToken string `yaml:"auth_token" secret:"true"`
 }
 

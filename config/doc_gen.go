@@ -43,7 +43,7 @@ var docs = map[string]string{
 	"DLQ.Security":                    "Security of brokers; used when brokers is set.",
 	"DLQ.Topic":                       "Topic; empty means the name of each message's source topic with \"_dlq\".",
 	"Debug":                           "Debug is the port for people.",
-	"Debug.AuthToken":                 "Token that requests must carry. Empty leaves the pages open.",
+	"Debug.AuthToken":                 "Token that requests must carry. Empty leaves the pages open, and serves no profiles.",
 	"Debug.Enabled":                   "Serves the debug pages.",
 	"Debug.Host":                      "Address they are bound to.",
 	"Debug.Port":                      "Port of the debug pages of an executor.",

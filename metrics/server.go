@@ -52,11 +52,14 @@ type Config struct {
 	// ready.
 	Ready func(ctx context.Context) []string
 
+	// Token opens /debug/pprof to those who show it. Empty serves no profiles.
+	Token string
+
 	// ErrorLog takes complaints of the HTTP server. Nil drops them.
 	ErrorLog *log.Logger
 }
 
-// Server serves /metrics, /healthz and /readyz.
+// Server serves /metrics, /healthz, /readyz, and profiles.
 type Server struct {
 	cfg  Config
 	http *http.Server
@@ -156,6 +159,9 @@ func (s *Server) handler() http.Handler {
 			ErrorHandling: promhttp.ContinueOnError,
 			ErrorLog:      s.cfg.ErrorLog,
 		}))
+	}
+	if s.cfg.Token != "" {
+		mux.Handle("GET /debug/pprof/", profiles(s.cfg.Token))
 	}
 	return mux
 }

@@ -52,6 +52,38 @@ func TestServer(t *testing.T) {
 		return res.StatusCode, string(raw)
 	}
 
+	t.Run("Profiles", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, Config{Token: "s3cret"})
+		ask := func(authorization, path string) (code int, body string) {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+b.server.Addr()+path, nil)
+			require.NoError(t, err)
+			req.Header.Set("Authorization", authorization)
+			res, err := b.client.Do(req)
+			require.NoError(t, err)
+			defer res.Body.Close()
+			raw, err := io.ReadAll(res.Body)
+			require.NoError(t, err)
+			return res.StatusCode, string(raw)
+		}
+		for _, authorization := range []string{"", "Bearer ", "Bearer s3cre", "Bearer s3cret2", "Basic s3cret"} {
+			code, body := ask(authorization, "/debug/pprof/heap")
+			require.Equal(t, http.StatusUnauthorized, code, authorization)
+			require.Contains(t, body, "debug.auth_token")
+		}
+		for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline", "/debug/pprof/profile?seconds=1"} {
+			code, body := ask("Bearer s3cret", path)
+			require.Equal(t, http.StatusOK, code, "%s: %s", path, body)
+			require.NotEmpty(t, body)
+		}
+		code, _ := get(t, b, "/healthz")
+		require.Equal(t, http.StatusOK, code, "probes carry no token")
+
+		code, _ = get(t, setup(t, Config{}), "/debug/pprof/")
+		require.Equal(t, http.StatusNotFound, code, "without a token nobody may")
+	})
+
 	t.Run("Healthz", func(t *testing.T) {
 		t.Parallel()
 

@@ -143,6 +143,9 @@ func Command(args []string, out, errOut io.Writer) int {
 // run runs all rounds, also behind one that missed a bar.
 func run(ctx context.Context, o options, out, errOut io.Writer) error {
 	tell := func(text string) { fmt.Fprintln(errOut, text) }
+	if err := os.MkdirAll(o.dir, 0o750); err != nil {
+		return fmt.Errorf("making -dir: %w", err)
+	}
 	if o.timeLost {
 		return measureTimeLost(ctx, o, out, tell)
 	}
