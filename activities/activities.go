@@ -98,14 +98,11 @@ type Activities struct {
 	taskTime    ewma
 	arrangeTime ewma
 	collectTime ewma
-
-	// delivering holds a token for each Execute that delivers outputs.
-	delivering chan struct{}
 }
 
 // New returns the activities.
 func New(deps Deps, cfg Config) *Activities {
-	return &Activities{Deps: deps, cfg: cfg, delivering: make(chan struct{}, maxDelivering)}
+	return &Activities{Deps: deps, cfg: cfg}
 }
 
 // slowHook is the duration from which a hook is not called inside the

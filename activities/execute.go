@@ -21,8 +21,6 @@ import (
 // what was running then runs again. A worker that stops hands back what it has
 // not begun.
 //
-// The first attempt at the outputs is made here too, if the window asks for it.
-//
 // Attempts to repeat and replacements are batches of their own for the window.
 // Where it asks for patience, Temporal repeats the activity after the pause
 // until nothing is left to repeat: that adds nothing to the history.

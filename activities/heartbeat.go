@@ -53,15 +53,10 @@ func (r *batchRun) heartbeat(ctx context.Context) (stop func()) {
 }
 
 // beat records what has ended since the last one, along with what was recorded
-// before. When nothing has, there is no heartbeat: others tell that the run is
-// alive.
+// before.
 func (r *batchRun) beat(ctx context.Context) {
 	kept := r.kept
 	r.mu.Lock()
-	if len(r.fresh) == 0 {
-		r.mu.Unlock()
-		return
-	}
 	if len(kept) > maxKept { // one list instead of many references
 		kept, r.fresh = nil, r.recordable()
 	}
@@ -72,23 +67,25 @@ func (r *batchRun) beat(ctx context.Context) {
 	r.fresh = nil
 	r.mu.Unlock()
 
-	inline := 0
-	for _, l := range kept {
-		inline += l.Inline()
-	}
-	list, err := blobs.Pack(ctx, r.a.Blobs, prefix(r.in.Window), max(0, beatInline-inline), fresh)
-	if err != nil {
-		// What is not recorded may run twice after a crash, and only then.
-		r.a.Log.Warn("recording finished tasks: " + err.Error())
-		r.mu.Lock()
-		for i := range fresh {
-			r.fresh = append(r.fresh, &fresh[i])
+	if len(fresh) > 0 {
+		inline := 0
+		for _, l := range kept {
+			inline += l.Inline()
 		}
-		r.mu.Unlock()
-		return
+		list, err := blobs.Pack(ctx, r.a.Blobs, prefix(r.in.Window), max(0, beatInline-inline), fresh)
+		if err == nil {
+			kept = append(kept, list)
+			r.kept = kept
+		} else {
+			// What is not recorded may run twice after a crash, and only then.
+			r.a.Log.Warn("recording finished tasks: " + err.Error())
+			r.mu.Lock()
+			for i := range fresh {
+				r.fresh = append(r.fresh, &fresh[i])
+			}
+			r.mu.Unlock()
+		}
 	}
-	kept = append(kept, list)
-	r.kept = kept
 	r.telling.Lock()
 	r.told = runState{Kept: r.kept, From: r.from}
 	r.telling.Unlock()

@@ -5,8 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	"go.temporal.io/sdk/activity"
-
 	"github.com/drakkar-go/drakkar/blobs"
 	"github.com/drakkar-go/drakkar/workflows"
 )
@@ -119,56 +117,7 @@ func (r *batchRun) outcome(ctx context.Context) (workflows.Outcome, error) {
 		m.earlier(done)
 		m.counted, m.newTasks = r.from.New, r.from.NewTasks
 	}
-	out, err := r.a.outcome(ctx, r.in.Window, m, limits{records: r.in.RecordLimit, followUps: r.in.MaxFollowUps})
-	if err != nil || len(out.FollowUps) > 0 { // which do not wait for sinks
-		return out, err
-	}
-	// Last, since what has arrived would be delivered again after an error.
-	out.Delivery = r.deliver(ctx, m.outputs)
-	if out.Delivery != nil && len(out.Delivery.Pending) == 0 {
-		out.Outputs = blobs.List[workflows.Output]{}
-	}
-	return out, nil
-}
-
-// maxDelivering is how many batches of an executor make the first attempt at
-// their outputs themselves at the same time. Those of others are left to their
-// windows: sinks that are slow must not keep ever more outputs in memory.
-const maxDelivering = 100
-
-// deliver makes the first attempt at outputs. It returns nil when that is left
-// to the window: when it does not ask for it, when too many others deliver, and
-// when the worker stops, since its last seconds are for reports.
-func (r *batchRun) deliver(ctx context.Context, outputs []workflows.Output) *workflows.DeliverResult {
-	if !r.in.Deliver || len(outputs) == 0 || stopping(ctx) {
-		return nil
-	}
-	select {
-	case r.a.delivering <- struct{}{}:
-		defer func() { <-r.a.delivering }()
-	default:
-		return nil
-	}
-	in := workflows.DeliverInput{
-		Window:  r.in.Window,
-		Outputs: []blobs.List[workflows.Output]{{Items: outputs, Len: len(outputs)}},
-	}
-	out, _, err := r.a.deliver(ctx, in, workflows.DeliverJob{Items: all(len(outputs))})
-	if err != nil {
-		return nil // nothing has arrived: the worker was stopped
-	}
-	return &out
-}
-
-// stopping reports whether the worker has been told to stop. The context of its
-// activities ends only when its time for that is over.
-func stopping(ctx context.Context) bool {
-	select {
-	case <-activity.GetWorkerStopChannel(ctx):
-		return true
-	default:
-		return ctx.Err() != nil
-	}
+	return r.a.outcome(ctx, r.in.Window, m, limits{records: r.in.RecordLimit, followUps: r.in.MaxFollowUps})
 }
 
 // earlier adds what runs before have finished. Their replacements have been run

@@ -38,8 +38,7 @@ type Ref struct {
 func (r Ref) String() string { return string(r.Type) + ":" + r.Name }
 
 // Payload is one delivery, encoded and routed: what a sink is given and what a
-// dead letter keeps. It travels through Temporal's history as JSON. Nobody
-// changes what its slices and maps hold: they are read elsewhere meanwhile.
+// dead letter keeps. It travels through Temporal's history as JSON.
 type Payload struct {
 	// ID is the same after any retry, crash or re-processing of the message:
 	// a sink that can recognise it delivers the payload once.

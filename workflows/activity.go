@@ -200,10 +200,6 @@ type ExecuteInput struct {
 	// Patient asks to come back only when nothing is left to repeat or to
 	// replace: the window has had as many batches as its history has room for.
 	Patient bool `json:"patient,omitempty"`
-
-	// Deliver asks for the first attempt at the outputs right where the tasks
-	// ran: most windows need no Deliver then.
-	Deliver bool `json:"deliver,omitempty"`
 }
 
 // Outcome is what tasks, or calls of hooks, came to. The zero value is
@@ -217,11 +213,8 @@ type Outcome struct {
 	// stopping worker handed back.
 	FollowUps []Batch `json:"follow_ups,omitempty"`
 
-	// Outputs are payloads to deliver. Delivery is what the first attempt at
-	// them came to, if it was made already: what is pending then are positions in
-	// Outputs, which are left out when nothing is.
-	Outputs  blobs.List[Output] `json:"outputs,omitzero"`
-	Delivery *DeliverResult     `json:"delivery,omitempty"`
+	// Outputs are payloads to deliver.
+	Outputs blobs.List[Output] `json:"outputs,omitzero"`
 
 	// Records are what became of settled tasks, if they were asked for.
 	Records blobs.List[TaskRecord] `json:"records,omitzero"`

@@ -63,11 +63,6 @@ func (r *window) deliverOnce(ctx workflow.Context, in DeliverInput, offsets []in
 		r.undeliverable(ctx, offsets, err)
 		return
 	}
-	r.follow(ctx, in, out)
-}
-
-// follow accounts for what arrived, and goes on with what is left.
-func (r *window) follow(ctx workflow.Context, in DeliverInput, out DeliverResult) {
 	r.result.Delivered += out.Delivered
 	r.result.Skipped += out.Skipped
 	r.result.DeadLettered += out.DeadLettered

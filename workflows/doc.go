@@ -9,13 +9,11 @@
 //	           │ Arrange ── fails hooks.max_attempts times ──► split in halves
 //	           ▼                                               │ one message left
 //	  batches of tasks ◄────────────── retries, replacements   ▼
-//	           │ Execute (16 at a time),     ▲               letter
-//	           │ which delivers outputs too  │                 │
+//	           │ Execute (16 at a time)      ▲               letter
 //	           ├─────────────────────────────┘                 │
 //	           ▼                                               │
-//	tasks settled ──► Collect: message hooks                   │
-//	           │         of messages that settled              │
-//	           │ what hooks returned, or a sink refused        │
+//	tasks settled, outputs ──► Collect: message hooks          │
+//	           │                  of messages that settled     │
 //	           ▼                                               ▼
 //	       Deliver ── a sink fails ──► timer ──► Deliver, that sink alone
 //	           │                                   │ given up

@@ -45,7 +45,7 @@ func (r *window) runBatch(ctx workflow.Context, b Batch) {
 		r.abandon(ctx, b, err)
 	default:
 		r.take(ctx, out)
-		r.publish(ctx) // what has no hooks, and no outputs that are left, is done now
+		r.publish(ctx) // what has neither outputs nor hooks is done now
 	}
 }
 
@@ -54,9 +54,6 @@ func (r *window) executeInput(ctx workflow.Context, b Batch) ExecuteInput {
 	in := ExecuteInput{
 		Window: r.ref(), Batch: b, Records: r.wantRecords(), Patient: r.batches > maxBatches || r.patient(ctx),
 	}
-	// Leftovers of patient ones would make too many events, and where batches
-	// wait for their turn they wait for tasks only, not for sinks.
-	in.Deliver = !in.Patient && len(r.running) <= maxOutstanding
 	in.Batch.Counts, in.Batch.New = nil, nil
 	in.Window.InlineLimit = min(in.Window.InlineLimit, inlineAtOnce/max(1, min(len(r.running), maxOutstanding)))
 	in.RecordLimit = r.reserveRecords(in.Records)
@@ -110,10 +107,6 @@ func (r *window) take(ctx workflow.Context, out Outcome) {
 	}
 	if out.Calls.List.Len > 0 {
 		r.collect(ctx, collecting{offsets: r.within(out.Calls.Messages), calls: out.Calls}, carried{})
-	}
-	if out.Delivery != nil {
-		r.follow(ctx, DeliverInput{Outputs: []blobs.List[Output]{out.Outputs}}, *out.Delivery)
-		out.Outputs = blobs.List[Output]{}
 	}
 	r.settle(ctx, settled, out.Outputs)
 }

@@ -14,7 +14,6 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 
-	"github.com/drakkar-go/drakkar/blobs"
 	"github.com/drakkar-go/drakkar/drakkartest"
 	"github.com/drakkar-go/drakkar/integration/services/servicestest"
 	"github.com/drakkar-go/drakkar/sinks"
@@ -107,20 +106,6 @@ var scenarios = map[string]struct {
 				return arrived(in), nil
 			}
 			return workflows.DeliverResult{Pending: []workflows.DeliverJob{job}}, nil
-		}
-	}},
-	"delivered-where-tasks-ran": {n: 3, bend: func(b *bundle) {
-		b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
-			out := succeed(in)
-			if o := in.Batch.Tasks.Items[0].SourceOffsets[0]; o == 101 {
-				out.Delivery = &workflows.DeliverResult{Pending: []workflows.DeliverJob{{
-					To: sinks.Ref{Type: sinks.Kafka, Name: "results"}, Items: listOf(workflows.Range{}),
-					Offsets: one(o), After: 20 * time.Millisecond, Attempts: 1,
-				}}}
-				return out, nil
-			}
-			out.Delivery, out.Outputs = &workflows.DeliverResult{Delivered: 1}, blobs.List[workflows.Output]{}
-			return out, nil
 		}
 	}},
 	"progress": {n: 3, bend: func(b *bundle) {

@@ -166,18 +166,6 @@ func TestLimits_Batches(t *testing.T) {
 	}
 }
 
-// Batches that wait for their turn do not wait for the sinks of others.
-func TestLimits_WhoDelivers(t *testing.T) {
-	t.Parallel()
-
-	for n, want := range map[int]bool{16: true, 17: false} {
-		b := setup(t)
-		b.run(t, window(n))
-		require.Equal(t, want, b.executed[0].Deliver, "the first of %d", n)
-		require.True(t, b.executed[n-1].Deliver, "the last of %d", n)
-	}
-}
-
 // Replacements of one outcome make no more batches than the window has room for.
 func TestLimits_FollowUps(t *testing.T) {
 	t.Parallel()

@@ -381,56 +381,6 @@ func TestWindowDelivery(t *testing.T) {
 		require.Len(t, b.timers, 19)
 	})
 
-	t.Run("WhatWasDeliveredWhereTheTasksRan", func(t *testing.T) {
-		t.Parallel()
-
-		b := setup(t)
-		b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
-			out := succeed(in)
-			out.Delivery, out.Outputs = &workflows.DeliverResult{Delivered: out.Outputs.Len}, blobs.List[workflows.Output]{}
-			return out, nil
-		}
-		res := b.run(t, window(3))
-		require.Equal(t, 3, res.Delivered)
-		require.Empty(t, b.delivered)
-		require.True(t, b.executed[0].Deliver)
-	})
-
-	t.Run("WhatWasRefusedWhereTheTasksRan", func(t *testing.T) {
-		t.Parallel()
-
-		b := setup(t)
-		b.set.Hooks.MessageComplete = true
-		b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
-			out := succeed(in)
-			if o := in.Batch.Tasks.Items[0].SourceOffsets[0]; o == 101 {
-				out.Delivery = &workflows.DeliverResult{Pending: []workflows.DeliverJob{{
-					To: ref, Items: listOf(workflows.Range{}), Offsets: one(o), After: time.Minute, Attempts: 1,
-				}}}
-				return out, nil
-			}
-			out.Delivery, out.Outputs = &workflows.DeliverResult{Delivered: 1}, blobs.List[workflows.Output]{}
-			return out, nil
-		}
-		var collected []time.Time
-		collect := b.collect
-		b.collect = func(in workflows.CollectInput) (workflows.Outcome, error) {
-			collected = append(collected, b.env.Now())
-			return collect(in)
-		}
-		began := b.env.Now()
-		res := b.run(t, window(3))
-		require.Equal(t, 3, res.Delivered)
-		require.Len(t, b.delivered, 1)
-		require.Equal(t, 1, b.delivered[0].Outputs[0].Len)
-		require.Equal(t, 1, b.delivered[0].Job.Attempts)
-		require.Contains(t, b.timers, time.Minute)
-		require.Len(t, collected, 3)
-		for _, c := range collected {
-			require.WithinDuration(t, began, c, 30*time.Second, "hooks do not wait for the sink")
-		}
-	})
-
 	t.Run("DeadLettersTakeTheirSourceAlong", func(t *testing.T) {
 		t.Parallel()
 
@@ -488,38 +438,6 @@ func TestWindowProgress(t *testing.T) {
 	in.Messages[3].Offset, in.Last = 110, 110 // a gap
 	b.run(t, in)
 	require.Equal(t, []string{"[[100,100],[102,102]]"}, *memo, "once, without the open message and without the last")
-}
-
-// A message is not done while a payload of it is pending that was refused where
-// its task ran.
-func TestWindowProgress_WaitsForWhatWasRefused(t *testing.T) {
-	t.Parallel()
-
-	b := setup(t)
-	b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
-		s := &in.Batch.Tasks.Items[0]
-		out := succeed(in)
-		switch o := s.SourceOffsets[0]; {
-		case o == 100 && s.Attempt == 1: // so that somebody publishes meanwhile
-			s.Attempt++
-			in.Batch.After, in.Batch.Counts = time.Minute, countsOf(in.Batch.Tasks.Items)
-			return workflows.Outcome{FollowUps: []workflows.Batch{in.Batch}}, nil
-		case o == 101:
-			out.Delivery, out.Outputs = &workflows.DeliverResult{Delivered: 1}, blobs.List[workflows.Output]{}
-		default:
-			out.Delivery = &workflows.DeliverResult{Pending: []workflows.DeliverJob{{
-				To: sinks.Ref{Type: sinks.Kafka, Name: "results"}, Items: listOf(workflows.Range{}),
-				Offsets: one(o), After: time.Hour, Attempts: 1,
-			}}}
-		}
-		return out, nil
-	}
-	memo := b.memos(t)
-	b.run(t, window(3))
-	require.NotEmpty(t, *memo)
-	for _, m := range *memo {
-		require.Equal(t, "[[101,101]]", m)
-	}
 }
 
 // A message whose hook has returned is not done before what the hook returned
