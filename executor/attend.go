@@ -49,6 +49,15 @@ type attendance struct {
 // what was before; then another one gets the task, which was not begun.
 func (p *Pool) runResident(ctx context.Context, life *lifetime, j Job, r *resident) (drakkar.Result, error) {
 	started := time.Now()
+	if err := checkTask(j.Task, p.binary(j.Task)); err != nil {
+		if r == nil {
+			life.places.leave()
+		} else {
+			life.places.put(r, "")
+		}
+		res := drakkar.Result{Task: j.Task, Attempt: j.Attempt, ExitCode: -1, StartedAt: started}
+		return res, startFailed(res, err)
+	}
 	for {
 		a := &attendance{
 			pool: p, life: life, resident: r, fresh: r == nil, stderr: &capture{max: p.cfg.MaxOutputBytes},

@@ -31,6 +31,7 @@ type lifetime struct {
 
 	stop       chan struct{}  // closed when no task is left
 	background sync.WaitGroup // what ends at stop
+	spawners   sync.WaitGroup // they too, unless the system holds up a start
 	done       chan struct{}  // closed when nothing is left
 	err        error          // readable once done is closed
 }
@@ -47,7 +48,7 @@ func newLifetime(p *Pool) (*lifetime, error) {
 	l.ctx, l.kill = context.WithCancelCause(context.Background())
 	l.sweeper = newSweeper(p, &l.runs)
 	for range spawnerCount(p.cfg.Slots) {
-		l.background.Go(l.spawner)
+		l.spawners.Go(l.spawner)
 	}
 	l.background.Go(func() { l.sweeper.run(l.stop) })
 	l.background.Go(func() { p.report(l.stop) })
@@ -85,6 +86,9 @@ func (l *lifetime) finish(p *Pool) {
 	l.kill(ErrStopped)
 	close(l.stop)
 	l.background.Wait()
+	if l.err == nil {
+		l.spawners.Wait()
+	}
 	_ = l.devNull.Close()
 
 	p.mu.Lock()

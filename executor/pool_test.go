@@ -185,6 +185,22 @@ func TestRun_TextFileStaysBusy(t *testing.T) {
 	require.Equal(t, errAway, err, "who stops is not kept waiting")
 }
 
+// A host that is short of something fails no task, however little time it has.
+func TestRun_TimeoutWhileItCannotStart(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t, nil)
+	path := filepath.Join(t.TempDir(), "prog")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o700)
+	require.NoError(t, err)
+	defer f.Close()
+
+	_, err = b.pool.Run(t.Context(), Job{Task: drakkar.Task{ID: "t", Binary: path, Timeout: 50 * time.Millisecond}, Attempt: 1})
+	host, ok := errors.AsType[*HostError](err)
+	require.True(t, ok, "%v", err)
+	require.Equal(t, drakkar.TaskStart, host.Kind)
+}
+
 // What a start's error says about whose fault it is.
 func TestStartFailed(t *testing.T) {
 	t.Parallel()

@@ -42,8 +42,10 @@ func (p *Pool) runProgram(ctx context.Context, life *lifetime, j Job) (drakkar.R
 	prog, err := p.start(ctx, life, j.Task, run)
 	if err != nil {
 		res.Duration = time.Since(res.StartedAt)
-		if passing(err) && ctx.Err() != nil {
-			return p.interrupted(context.Cause(ctx), res)
+		// A host that is short of something for longer than the task may take is
+		// no timeout of the task's: it has not begun.
+		if cause := context.Cause(ctx); passing(err) && cause != nil && !errors.Is(cause, errTimedOut) {
+			return p.interrupted(cause, res)
 		}
 		return res, startFailed(res, err)
 	}

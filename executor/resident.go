@@ -118,6 +118,7 @@ func (r *resident) ask(t drakkar.Task, framing string, max int) (answer, error) 
 	if r.more() {
 		return answer{}, &protocolError{what: "it wrote to stdout when it was not asked", stale: r.asked > 0}
 	}
+	r.answers.forget() // what held returns from now on is not the last task's
 	r.asked++
 	frame, err := encodeRequest(framing, r.asked, t)
 	if err != nil {

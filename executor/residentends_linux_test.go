@@ -170,8 +170,31 @@ func TestResident_Timeout(t *testing.T) {
 			c.Resident.Args = []string{"-c", `echo '{"ready":1}'; exec sleep 600`}
 		})
 		task := drakkar.Task{ID: "t", Mode: drakkar.ModeResident, Timeout: 300 * time.Millisecond, Stdin: make(drakkar.Bytes, 1<<20)}
-		require.Less(t, b.fail(t, drakkar.TaskTimeout, Job{Task: task}).Result.Duration, soon)
+		failed := b.fail(t, drakkar.TaskTimeout, Job{Task: task})
+		require.Less(t, failed.Result.Duration, soon)
+		require.Empty(t, failed.Result.Stdout, "what it said before was not about the task")
 	})
+}
+
+// What cannot be passed on is refused whether a program waits for a task or not.
+func TestResident_NULBytes(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t, one)
+	task := ask(t, "count")
+	task.Env["A"], task.Env["B"] = "x", "y"
+	b.run(t, task)
+	pid := b.idle(t).cmd.Process.Pid
+	for _, spoil := range []func(*drakkar.Task){
+		func(t *drakkar.Task) { t.Env["A"] = "x\x00B\x00y" }, // with B, it looks like the other's
+		func(t *drakkar.Task) { t.Env["A"], t.Env["B"] = "x", "y"; t.Args = append(t.Args, "\x00") },
+	} {
+		bad := ask(t, "count")
+		spoil(&bad)
+		failed := b.fail(t, drakkar.TaskStart, Job{Task: bad})
+		require.Contains(t, failed.Message, "NUL byte")
+	}
+	require.Equal(t, pid, b.run(t, task).PID, "the program was given back")
 }
 
 func TestResident_Cancel(t *testing.T) {

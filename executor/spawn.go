@@ -40,6 +40,10 @@ func (l *lifetime) spawn(start func() error) error {
 		return start()
 	}
 	s := spawn{start: start, reply: make(chan error, 1)}
-	l.spawns <- s // taken: spawners end after the last task
-	return <-s.reply
+	select {
+	case l.spawns <- s:
+		return <-s.reply
+	case <-l.stop: // which goes before the last task only when that does not end
+		return ErrStopped
+	}
 }
