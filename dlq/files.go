@@ -97,8 +97,8 @@ func lines(letters []Envelope) ([]byte, error) {
 }
 
 // append writes whole lines, and syncs them. What could be written in part is
-// cut off again; where that fails too, the file is left with a torn line and
-// another one is begun.
+// cut off again, and another file is begun; where that fails too, the file is
+// left with a torn line.
 func (w *FileWriter) append(text []byte) error {
 	if w.file != nil && w.size >= w.maxBytes {
 		w.leave()
@@ -108,19 +108,18 @@ func (w *FileWriter) append(text []byte) error {
 			return err
 		}
 	}
-	_, err := w.file.Write(text)
-	intact := true
+	n, err := w.file.Write(text)
 	if err == nil {
-		// After a sync that failed nobody knows what of the file is on disk.
 		err = w.file.Sync()
-		intact = err == nil
 	}
 	if err == nil {
 		w.size += int64(len(text))
 		return nil
 	}
 	cut := w.file.Truncate(w.size)
-	if !intact || cut != nil {
+	// After a sync that failed nobody knows what of the file is on disk, and what
+	// was written in part may have been read: its place must not be used again.
+	if n > 0 || cut != nil {
 		w.leave()
 	}
 	return errors.Join(err, cut)
@@ -139,11 +138,11 @@ func (w *FileWriter) begin() error {
 		if err != nil {
 			return fmt.Errorf("beginning a file: %w", err)
 		}
+		w.file, w.size = f, 0
 		if err := syncDir(w.dir); err != nil {
-			_ = f.Close()
+			w.leave()
 			return err
 		}
-		w.file, w.size = f, 0
 		return nil
 	}
 }

@@ -123,6 +123,14 @@ func queueTopics(cfg config.DLQ, source config.Kafka, existing []string) []strin
 	return slices.Compact(out)
 }
 
+// IsQueue reports whether dead letters go to the topic of the source's brokers.
+func IsQueue(cfg config.DLQ, source config.Kafka, topic string) bool {
+	if cfg.Dir != "" || cfg.Brokers != "" && cfg.Brokers != source.Brokers {
+		return false
+	}
+	return slices.Contains(queueTopics(cfg, source, []string{topic}), topic)
+}
+
 // identify learns the ids of the topics. Old brokers know none.
 func (q *Kafka) identify(ctx context.Context) error {
 	admin, err := ckafka.NewAdminClientFromConsumer(q.consumer)

@@ -197,6 +197,8 @@ func TestCommand_Usage(t *testing.T) {
 		`-to is "topic:", want sink`:                     "replay -to topic:",
 		`replay takes no argument "id"`:                  "replay -to sink id",
 		"-rate and -limit cannot be negative":            "replay -to sink -rate -1",
+		"-rate is NaN, want a number":                    "replay -to sink -rate NaN",
+		"-rate is +Inf, want a number":                   "replay -to sink -rate Inf",
 		"-since 1h is another time in each run":          "replay -to sink -since 1h",
 		"and -patience must be more than 0s":             "replay -to sink -patience 0s",
 		`invalid value "x" for flag -limit: parse error`: "list -limit x",

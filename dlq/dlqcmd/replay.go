@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"strings"
 	"time"
@@ -77,6 +78,8 @@ func (c *command) parseReplay(args []string) error {
 		return fmt.Errorf("%w: replay takes no argument %q; -id ID names a dead letter", errUsage, c.args[0])
 	case c.o.to != "sink" && c.o.to != "source" && (!isTopic || topic == ""):
 		return fmt.Errorf("%w: -to is %q, want sink, source or topic:NAME", errUsage, c.o.to)
+	case math.IsNaN(c.o.rate) || math.IsInf(c.o.rate, 0):
+		return fmt.Errorf("%w: -rate is %v, want a number; 0 sets no limit", errUsage, c.o.rate)
 	case c.o.rate < 0 || c.o.limit < 0 || c.o.patience <= 0:
 		return fmt.Errorf("%w: -rate and -limit cannot be negative, and -patience must be more than 0s", errUsage)
 	case c.o.relative != "" && !c.o.dryRun:
@@ -116,8 +119,8 @@ func (c *command) target() (*replay.Target, error) {
 		return replay.ToSource(c.cfg.Kafka), nil
 	}
 	topic := strings.TrimPrefix(c.o.to, "topic:")
-	if c.cfg.DLQ.Dir == "" && dlq.Topic(c.cfg.DLQ, c.cfg.Kafka) == topic {
-		return nil, fmt.Errorf("topic %s is the dead letter queue itself", topic)
+	if dlq.IsQueue(c.cfg.DLQ, c.cfg.Kafka, topic) {
+		return nil, fmt.Errorf("topic %s is a dead letter queue itself", topic)
 	}
 	return replay.ToTopic(topic, c.cfg.Kafka), nil
 }

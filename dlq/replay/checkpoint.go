@@ -52,6 +52,10 @@ type checkpoint struct {
 	// Ahead are those behind them that are settled too.
 	Ahead []dlq.Position `json:"ahead,omitempty"`
 
+	// Failed are those that the target refused for good: what has the same id
+	// behind them is no double of theirs.
+	Failed []dlq.Position `json:"failed,omitempty"`
+
 	// Counts are those since the queue was last read to its end.
 	Counts Counts `json:"counts"`
 }

@@ -64,7 +64,7 @@ func batchSize(rate float64) int {
 		return maxBatch
 	}
 	const perSecond = 4
-	return min(maxBatch, max(1, int(rate/perSecond)))
+	return int(min(maxBatch, max(1, rate/perSecond)))
 }
 
 // run is one run of a replay.
@@ -89,6 +89,8 @@ type run struct {
 	// doubles are settled with the batch: what they are doubles of may be in it,
 	// and be left.
 	doubles []item
+	refused map[string]struct{} // by the target for good, of this batch
+	failed  map[dlq.Position]struct{}
 	lines   []AuditLine // of what is settled and not written yet
 
 	passed, total int64
@@ -119,6 +121,10 @@ func (r *run) prepare() (err error) {
 	for _, at := range r.mark.Ahead {
 		r.ahead[at] = struct{}{}
 	}
+	r.refused, r.failed = map[string]struct{}{}, map[dlq.Position]struct{}{}
+	for _, at := range r.mark.Failed {
+		r.failed[at] = struct{}{}
+	}
 	return nil
 }
 
@@ -137,11 +143,13 @@ func (r *run) run(ctx context.Context) error {
 	// What is before the checkpoint is read too: it tells which of the later
 	// dead letters are doubles.
 	if err := r.o.Queue.Read(ctx, spans, func(e dlq.Entry) error { return r.take(ctx, e) }); err != nil {
-		r.giveUp(r.batch)
+		r.giveUp(r.batch, true)
 		return err
 	}
-	if err := r.flush(ctx); err != nil {
-		return err
+	for more := true; more; more = len(r.batch) > 0 {
+		if err := r.flush(ctx); err != nil {
+			return err
+		}
 	}
 	for _, s := range spans {
 		r.mark.Next[s.Log] = max(r.mark.Next[s.Log], s.To)
@@ -201,6 +209,9 @@ func (r *run) choose(e dlq.Entry, old bool) {
 		}
 		return
 	}
+	if _, failed := r.failed[e.At]; failed && old {
+		return // what has the same id behind it is no double
+	}
 	key := sum(it.once)
 	_, double := r.seen[key]
 	r.seen[key] = struct{}{}
@@ -222,7 +233,7 @@ func (r *run) flush(ctx context.Context) error {
 			r.settled(it.entry, Planned, nil)
 		}
 		r.sent += len(r.batch)
-		r.giveUp(nil)
+		r.giveUp(nil, false)
 		return nil
 	}
 	left, err := r.batch, error(nil)
@@ -235,7 +246,7 @@ func (r *run) flush(ctx context.Context) error {
 	if err == nil {
 		left, err = r.send(ctx)
 	}
-	r.giveUp(left)
+	r.giveUp(left, err != nil)
 	if r.broken != nil {
 		return errBroken
 	}
@@ -243,24 +254,37 @@ func (r *run) flush(ctx context.Context) error {
 }
 
 // giveUp settles what can be and keeps the checkpoint before what is left. A
-// double of what is left is left too: a later run may meet it first.
-func (r *run) giveUp(left []item) {
-	leftOver := map[string]struct{}{}
+// double of what is left is left too: a later run may meet it first. Of what the
+// target refused for good, the first double is the next batch, unless the run
+// ends.
+func (r *run) giveUp(left []item, ends bool) {
+	waits := map[string]struct{}{}
 	for _, it := range left {
-		leftOver[it.once] = struct{}{}
+		waits[it.once] = struct{}{}
 	}
+	var next, later []item
 	for _, it := range r.doubles {
-		if _, ok := leftOver[it.once]; ok {
-			left = append(left, it)
-			continue
+		_, refused := r.refused[it.once]
+		_, waiting := waits[it.once]
+		switch {
+		case waiting:
+			later = append(later, it)
+		case refused:
+			next = append(next, it)
+			waits[it.once] = struct{}{}
+		default:
+			r.settled(it.entry, Double, nil)
 		}
-		r.settled(it.entry, Double, nil)
 	}
-	r.doubles = nil
+	clear(r.refused)
+	if ends || len(left) > 0 {
+		left, next, later = slices.Concat(left, next, later), nil, nil
+	}
 	r.mark.Counts.Selected -= len(left)
-	if err := r.settle(left); err != nil {
+	if err := r.settle(slices.Concat(left, next, later)); err != nil {
 		r.broken = err
 	}
+	r.batch, r.doubles = next, later
 }
 
 // settle writes down what is settled: first the audit, then the checkpoint,

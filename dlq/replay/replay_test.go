@@ -431,6 +431,56 @@ func TestRun_DoublesOfWhatIsLeft(t *testing.T) {
 	require.Equal(t, []string{"x"}, b.ids())
 }
 
+// A later dead letter of what was refused is another one: the message was worked
+// on again, and its payload may be good now.
+func TestRun_DoublesOfWhatWasRefused(t *testing.T) {
+	t.Parallel()
+
+	bad, good := payloadLetter("x"), payloadLetter("x")
+	good.Payload.Value = drakkar.Bytes("mended")
+	refuse := func(p sinks.Payload) error {
+		if p.Value.String() != "mended" {
+			return errors.New("no such table")
+		}
+		return nil
+	}
+	t.Run("InOneRun", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, bad, payloadLetter("y"), good, good)
+		b.sink.Refuse(refuse)
+		rep, err := b.run(t, nil)
+		require.NoError(t, err)
+		require.Equal(t, Report{Counts: Counts{Selected: 4, Replayed: 1, Failed: 2, Doubles: 1}, Complete: true}, rep)
+		require.Equal(t, "mended", b.sink.Payloads()[0].Value.String())
+	})
+	t.Run("BehindTheLimit", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, bad, good)
+		b.sink.Refuse(refuse)
+		rep, err := b.run(t, func(o *Options) { o.Limit = 1 })
+		require.NoError(t, err)
+		require.Equal(t, Report{Counts: Counts{Selected: 1, Failed: 1}}, rep)
+		rep, err = b.run(t, nil)
+		require.NoError(t, err)
+		require.Equal(t, Report{Counts: Counts{Selected: 2, Replayed: 1, Failed: 1}, Complete: true}, rep)
+	})
+	t.Run("InALaterRun", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, bad)
+		b.sink.Refuse(refuse)
+		_, err := b.run(t, nil)
+		require.NoError(t, err)
+		b.add(t, good, good)
+		rep, err := b.run(t, nil)
+		require.NoError(t, err)
+		require.Equal(t, Report{Counts: Counts{Selected: 2, Replayed: 1, Doubles: 1}, Complete: true}, rep)
+		require.Equal(t, "mended", b.sink.Payloads()[0].Value.String())
+	})
+}
+
 // flakySink fails for now for some payloads.
 type flakySink struct {
 	*sinkstest.Memory

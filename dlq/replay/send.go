@@ -62,6 +62,8 @@ func (r *run) sort(items []item, failures []sinks.SinkFailure) (again []item, la
 			r.settled(it.entry, Replayed, nil)
 		case f.Class == sinks.Permanent:
 			r.settled(it.entry, Failed, f.Err)
+			r.refused[it.once] = struct{}{}
+			r.mark.Failed = append(r.mark.Failed, it.entry.At)
 		default:
 			if again = append(again, it); last.Err == nil || f.RetryAfter > last.RetryAfter {
 				last = f
