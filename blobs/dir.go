@@ -1,6 +1,7 @@
 package blobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -183,27 +184,38 @@ func (d *Dir) writeID() error {
 }
 
 // Sweep implements Backend. It also removes directories in which nothing was.
+// What may not be read or removed does not keep it from the others, and is the
+// error at the end.
 func (d *Dir) Sweep(ctx context.Context, olderThan time.Duration, inUse InUse) (removed int, err error) {
 	k := newKeeper(olderThan, inUse)
 	var dirs []string // which nothing was put into since
+	var denied error
 	err = fs.WalkDir(d.root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.Is(err, fs.ErrNotExist): // another sweep was here
 			return nil
+		case errors.Is(err, fs.ErrPermission) && name != ".":
+			denied = cmp.Or(denied, err)
+			return fs.SkipDir
 		case err != nil:
 			return err
 		case e.IsDir():
 			if old, err := isOld(e, k.before); err != nil || !old {
 				return err
 			}
-			dirs = append(dirs, name)
+			if _, ours := prefixOf(name); ours {
+				dirs = append(dirs, name)
+			}
 			return nil
 		}
 		gone, err := d.sweepFile(ctx, name, e, k)
 		if gone {
 			removed++
+		}
+		if errors.Is(err, fs.ErrPermission) {
+			denied, err = cmp.Or(denied, err), nil
 		}
 		return err
 	})
@@ -214,6 +226,9 @@ func (d *Dir) Sweep(ctx context.Context, olderThan time.Duration, inUse InUse) (
 		if dir != "." {
 			_ = d.root.Remove(dir) // fails unless it is empty
 		}
+	}
+	if denied != nil {
+		return removed, fmt.Errorf("sweeping %s: %w", d.path, denied)
 	}
 	return removed, nil
 }

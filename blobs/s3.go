@@ -88,7 +88,7 @@ func NewS3(ctx context.Context, c S3Config) (*S3, error) {
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 	})
-	return &S3{client: client, bucket: c.Bucket, prefix: strings.Trim(c.Prefix, "/")}, nil
+	return &S3{client: client, bucket: c.Bucket, prefix: strings.Trim(path.Clean("/"+c.Prefix), "/")}, nil
 }
 
 // String is the store's address, without its options.
