@@ -200,7 +200,9 @@ func (r *run) replace(t *task, tasks []drakkar.Task) ([]*task, error) {
 	checked := slices.Clone(tasks)
 	for n := range checked {
 		c := &checked[n]
-		c.ID = cmp.Or(c.ID, fmt.Sprintf("%s.%d", t.ID, n))
+		if c.ID == "" || c.ID == t.ID { // a copy of the task that was changed
+			c.ID = fmt.Sprintf("%s.%d", t.ID, n)
+		}
 		c.ParentID = cmp.Or(c.ParentID, t.ID)
 		if len(c.SourceOffsets) == 0 {
 			c.SourceOffsets = t.SourceOffsets
