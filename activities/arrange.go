@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -66,6 +67,8 @@ func (a *Activities) arrangeOrRepeat(
 	switch {
 	case err == nil:
 		return tasks, nil, nil
+	case isPending(err):
+		return nil, nil, err
 	case local:
 		return nil, nil, hookFailed(err)
 	case ctx.Err() != nil:
@@ -102,6 +105,9 @@ func (a *Activities) isolate(
 			if ctx.Err() != nil {
 				return nil, nil, context.Cause(ctx)
 			}
+			if isPending(err) {
+				return nil, nil, err
+			}
 			attempts++
 		}
 		return nil, []workflows.Letter{arrangeLetter(msgs[0], err, attempts)}, nil
@@ -112,6 +118,9 @@ func (a *Activities) isolate(
 		var bad []workflows.Letter
 		if len(part) > 1 {
 			some, err = a.arrange(ctx, in, part)
+		}
+		if isPending(err) {
+			return nil, nil, err
 		}
 		if len(part) == 1 || err != nil {
 			some, bad, err = a.isolate(ctx, in, part, attempts)
@@ -143,10 +152,14 @@ func (a *Activities) plan(ctx context.Context, w workflows.WindowRef, p planned)
 	return plan, err
 }
 
-// letterOffsets are the messages that the letters are about.
+// letterOffsets are the messages that wait for the letters.
 func letterOffsets(letters []workflows.Letter) []workflows.Range {
 	var out []int64
 	for _, l := range letters {
+		if l.Kind == workflows.LetterTask {
+			out = append(out, waiting(l)...)
+			continue
+		}
 		out = append(out, offsetsOf(l)...)
 	}
 	return workflows.Ranges(out)
@@ -166,9 +179,19 @@ func offsetsOf(l workflows.Letter) []int64 {
 	return out
 }
 
+// waiting are the messages that wait for a letter which names one: a task serves
+// all of its messages, and is their only trace.
+func waiting(l workflows.Letter) []int64 {
+	if l.Kind == workflows.LetterTask {
+		return l.Task.SourceOffsets
+	}
+	return []int64{l.Offset}
+}
+
 // parse decodes the messages. Those that cannot be decoded become letters, or
 // are passed on, or halt the window, as on_parse_error says.
 func (a *Activities) parse(ctx context.Context, in workflows.ArrangeInput) (msgs []drakkar.Parsed, letters []workflows.Letter, err error) {
+	var records []drakkar.Record
 	for _, m := range in.Messages {
 		rec, err := a.record(ctx, in.Window, m)
 		if errors.Is(err, ErrRecordGone) {
@@ -178,14 +201,21 @@ func (a *Activities) parse(ctx context.Context, in workflows.ArrangeInput) (msgs
 		if err != nil {
 			return nil, nil, err
 		}
-		p := a.Pipeline.Parse(ctx, rec)
+		records = append(records, rec)
+	}
+	parsed, err := a.decode(ctx, records)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, p := range parsed {
+		rec := p.Record
 		if p.Err == nil {
 			msgs = append(msgs, p)
 			continue
 		}
 		p.Err = frozen(p.Err)
 		a.logPanic("deserialize", p.Err)
-		a.Events.Record(events.ParseFailed{At: at(in.Window, m.Offset), Policy: a.cfg.OnParseError, Err: p.Err})
+		a.Events.Record(events.ParseFailed{At: at(in.Window, rec.Offset), Policy: a.cfg.OnParseError, Err: p.Err})
 		switch a.cfg.OnParseError {
 		case "pass":
 			msgs = append(msgs, p)
@@ -195,10 +225,33 @@ func (a *Activities) parse(ctx context.Context, in workflows.ArrangeInput) (msgs
 				fmt.Sprintf("%s cannot be decoded and on_parse_error is halt: %s", rec, errorText(p.Err)),
 				workflows.ErrTypeHalt, temporal.ApplicationErrorOptions{NextRetryDelay: haltPause})
 		default:
-			letters = append(letters, letter(m.Offset, workflows.ClassParse, p.Err))
+			letters = append(letters, letter(rec.Offset, workflows.ClassParse, p.Err))
 		}
 	}
 	return msgs, letters, nil
+}
+
+// decode decodes records, all of them within hooks.timeout: a Deserialize may ask
+// a registry. When it does not return, that says nothing about the messages.
+func (a *Activities) decode(ctx context.Context, records []drakkar.Record) ([]drakkar.Parsed, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, a.cfg.HookTimeout, errHookTimeout)
+	defer cancel()
+	decoded := make(chan []drakkar.Parsed, 1)
+	err := within(ctx, "deserialize", func() error {
+		var out []drakkar.Parsed
+		for _, rec := range records {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			out = append(out, a.Pipeline.Parse(ctx, rec))
+		}
+		decoded <- out
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("decoding %d messages: %w", len(records), err)
+	}
+	return <-decoded, nil
 }
 
 // haltPause is how often it is looked whether a message that halts its window
@@ -218,15 +271,25 @@ func (a *Activities) arrange(ctx context.Context, in workflows.ArrangeInput, msg
 	first := msgs[0].Record.Offset
 	began := time.Now()
 	var tasks []drakkar.Task
+	var away atomic.Pointer[pendingError]
 	err := a.hook(ctx, scope("arrange", in.Window, first), func(ctx context.Context) (err error) {
 		tasks, err = a.Pipeline.Arrange(ctx, drakkar.ArrangeInput{
 			Topic: in.Window.Topic, Partition: in.Window.Partition, Messages: msgs,
-			Pending: func(ctx context.Context) ([]drakkar.Task, error) { return a.pending(ctx, in.Open) },
+			Pending: func(ctx context.Context) ([]drakkar.Task, error) {
+				tasks, err := a.pending(ctx, in.Open)
+				if err != nil {
+					away.Store(&pendingError{err})
+				}
+				return tasks, err
+			},
 		})
 		return err
 	})
 	took := time.Since(began)
 	a.arrangeTime.observe(took)
+	if why := away.Load(); err != nil && why != nil {
+		return nil, why
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -245,8 +308,22 @@ func (a *Activities) arrange(ctx context.Context, in workflows.ArrangeInput, msg
 	return tasks, nil
 }
 
+// pendingError says that another window could not tell its tasks, and that the
+// hook failed behind it. The messages are not to blame: they are arranged again
+// for as long as that takes.
+type pendingError struct{ err error }
+
+func isPending(err error) bool {
+	_, is := errors.AsType[*pendingError](err)
+	return is
+}
+
+func (e *pendingError) Error() string { return e.err.Error() }
+func (e *pendingError) Unwrap() error { return e.err }
+
 // pending asks the open windows of the partition for their tasks. What a window
-// has no room to tell is logged with its number.
+// has no room to tell, or what the store has lost of it, is logged with its
+// number.
 func (a *Activities) pending(ctx context.Context, open []string) ([]drakkar.Task, error) {
 	var out []drakkar.Task
 	for _, id := range open {
@@ -254,24 +331,24 @@ func (a *Activities) pending(ctx context.Context, open []string) ([]drakkar.Task
 		if err != nil {
 			return nil, fmt.Errorf("asking window %s for its pending tasks: %w", id, err)
 		}
-		told, leftOut := lists[:0], 0
+		told, leftOut := 0, 0
 		for _, l := range lists {
-			if l.Len > 0 && l.Ref == "" && len(l.Items) == 0 {
+			specs, err := blobs.Unpack(ctx, a.Blobs, l)
+			switch {
+			case blobs.Lost(err), l.Len > 0 && l.Ref == "" && len(l.Items) == 0:
 				leftOut += l.Len
 				continue
+			case err != nil:
+				return nil, fmt.Errorf("reading the pending tasks of window %s: %w", id, err)
 			}
-			told = append(told, l)
-		}
-		specs, err := unpackAll(ctx, a.Blobs, told)
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range specs {
-			out = append(out, s.Task)
+			told += len(specs)
+			for _, s := range specs {
+				out = append(out, s.Task)
+			}
 		}
 		if leftOut > 0 {
 			a.Log.Warn("a window has more pending tasks than it can tell: some are left out",
-				zap.String("window", id), zap.Int("told", len(specs)), zap.Int("left_out", leftOut))
+				zap.String("window", id), zap.Int("told", told), zap.Int("left_out", leftOut))
 		}
 	}
 	return out, nil

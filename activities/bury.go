@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/drakkar-go/drakkar"
@@ -90,7 +91,8 @@ func (a *Activities) write(ctx context.Context, envelopes []envelope) (refused m
 // source message could not be read, and may be later.
 type envelope struct {
 	dlq.Envelope
-	unread error
+	unread  error
+	waiting []int64 // messages that wait for it
 }
 
 func envelopeAt(e dlq.Envelope) events.At {
@@ -104,20 +106,20 @@ func sinkOf(e dlq.Envelope) events.Sink {
 	return events.Sink{Type: string(e.Payload.To.Type), Name: e.Payload.To.Name}
 }
 
-// offsets are the messages of the refused envelopes.
+// offsets are the messages that wait for the refused envelopes.
 func offsets(envelopes []envelope, refused map[int]error) []int64 {
 	var out []int64
 	for i := range refused {
-		out = append(out, envelopes[i].Source.Offset)
+		out = append(out, envelopes[i].waiting...)
 	}
 	return out
 }
 
-// lettersAt are the messages of letters that are about one each.
+// lettersAt are the messages that wait for letters which name one each.
 func lettersAt(letters []workflows.Letter) []workflows.Range {
-	out := make([]int64, len(letters))
-	for i, l := range letters {
-		out[i] = l.Offset
+	var out []int64
+	for _, l := range letters {
+		out = append(out, waiting(l)...)
 	}
 	return coarseRanges(out)
 }
@@ -139,8 +141,9 @@ func (a *Activities) envelopes(ctx context.Context, in workflows.DeliverInput, j
 		}
 		at = positions(items, len(letters))
 		for _, i := range at {
-			e := src.letter(letters[i])
-			out = append(out, src.attach(ctx, e, letters[i].Offset))
+			e := src.attach(ctx, src.letter(letters[i]), letters[i].Offset)
+			e.waiting = waiting(letters[i])
+			out = append(out, e)
 		}
 		return at, out, nil
 	}
@@ -234,6 +237,10 @@ func letterID(w workflows.WindowRef, l workflows.Letter) string {
 	o := sinks.Origin{Topic: w.Topic, TopicID: w.TopicID, Partition: w.Partition, Offset: l.Offset, Stage: "dlq"}
 	if l.Task != nil {
 		o.Index = l.Task.Index
+		if from := l.Task.SourceOffsets[0]; from != l.Offset {
+			// Among the letters of another message, which has an index like this.
+			o.Index = "o" + strconv.FormatInt(from, 10) + "." + o.Index
+		}
 	}
 	return o.DeliveryID(0)
 }

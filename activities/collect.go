@@ -326,18 +326,21 @@ func (a *Activities) windowComplete(ctx context.Context, in workflows.CollectInp
 			results = append(results, res)
 		}
 	}
-	msgs := make([]drakkar.Parsed, 0, len(in.Messages))
-	for _, msg := range in.Messages {
-		rec, err := a.record(ctx, in.Window, msg)
-		if err != nil {
+	records := make([]drakkar.Record, len(in.Messages))
+	for i, msg := range in.Messages {
+		var err error
+		if records[i], err = a.record(ctx, in.Window, msg); err != nil {
 			return unreadable(err)
 		}
-		msgs = append(msgs, a.Pipeline.Parse(ctx, rec))
 	}
 	first := in.Messages[0].Offset
 	began := time.Now()
 	payloads, err := a.collected(ctx, scope("on_window_complete", in.Window, first), sinks.StageWindow,
 		in.Window, func(ctx context.Context) (drakkar.CollectResult, error) {
+			msgs := make([]drakkar.Parsed, len(records))
+			for i, rec := range records {
+				msgs[i] = a.Pipeline.Parse(ctx, rec)
+			}
 			return a.Pipeline.OnWindowComplete(ctx, results, msgs)
 		})
 	if err != nil {

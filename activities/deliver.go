@@ -262,6 +262,7 @@ func (d *decider) decide(ctx context.Context, group []sinks.SinkFailure, out *wo
 	next.Class = workflows.ClassExhausted
 	if permanent {
 		next.Class = workflows.ClassPermanent
+		next.Refused++
 	}
 	d.answer(ctx, next, out)
 }
@@ -301,6 +302,10 @@ func (d *decider) answer(ctx context.Context, next workflows.DeliverJob, out *wo
 		action = drakkar.DLQ()
 	}
 	next.HookAttempts = 0
+	tries := next.Attempts
+	if next.Class == workflows.ClassPermanent { // attempts while the sink was away were none of its refusals
+		tries = next.Refused
+	}
 	after, retry := action.IsRetry()
 	n := count(next)
 	switch {
@@ -310,7 +315,7 @@ func (d *decider) answer(ctx context.Context, next workflows.DeliverJob, out *wo
 			Sink:     events.Sink{Type: string(next.To.Type), Name: next.To.Name},
 			Payloads: n, Err: errors.New(next.Error),
 		})
-	case retry && next.Attempts < policy.MaxAttempts:
+	case retry && tries < policy.MaxAttempts:
 		next.Class = ""
 		next.After = after
 		if after == 0 {
@@ -375,7 +380,7 @@ func (d *decider) again(next workflows.DeliverJob, n int, held bool, out *workfl
 // next is the job of what failed.
 func (d *decider) next(group []sinks.SinkFailure) workflows.DeliverJob {
 	job := workflows.DeliverJob{
-		To: group[0].Ref, Attempts: d.job.Attempts, First: d.job.First, Error: errorText(group[0].Err),
+		To: group[0].Ref, Attempts: d.job.Attempts, Refused: d.job.Refused, First: d.job.First, Error: errorText(group[0].Err),
 	}
 	if job.First.IsZero() {
 		job.First = time.Now().UTC()

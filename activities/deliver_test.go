@@ -145,7 +145,7 @@ func TestDeliver(t *testing.T) {
 			b.sink.FailNext(1, sinks.Permanent, errors.New("no"))
 			in := deliverInput(payloads(1))
 			if tt.attempt > 0 {
-				in.Job = &workflows.DeliverJob{Items: list(workflows.Range{}), Attempts: tt.attempt}
+				in.Job = &workflows.DeliverJob{Items: list(workflows.Range{}), Attempts: tt.attempt, Refused: tt.attempt}
 			}
 			out, err := run[workflows.DeliverResult](t, b, b.acts.Deliver, in)
 			require.NoError(t, err)

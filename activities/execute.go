@@ -129,7 +129,7 @@ type taskDone struct {
 	// instead of it.
 	Again    *workflows.TaskSpec  `json:"again,omitempty"`
 	After    time.Duration        `json:"after,omitempty"`
-	Replaced []workflows.TaskSpec `json:"replaced,omitempty"`
+	Replaced []workflows.TaskSpec `json:"replaced,omitzero"` // empty: by nothing
 
 	Outputs []workflows.Output    `json:"outputs,omitempty"`
 	Record  *workflows.TaskRecord `json:"record,omitempty"`

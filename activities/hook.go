@@ -104,13 +104,19 @@ func frozen(err error) error {
 	if err == nil {
 		return nil
 	}
-	out := &frozenError{err: err, text: fmt.Sprintf("an error of type %T, whose Error method panics", err)}
-	_ = guard("", func() error { out.text = err.Error(); return nil })
+	out := &frozenError{err: err, text: textOf(err)}
 	var he *drakkar.HookError
 	if errors.As(err, &he) && he.Panic {
 		out.text = clip(out.text, maxErrorText-maxStackText) + "\n" + clip(he.Stack, maxStackText)
 	}
 	return out
+}
+
+// textOf is the text of an error, whatever its Error method does.
+func textOf(err error) string {
+	text := fmt.Sprintf("an error of type %T, whose Error method panics", err)
+	_ = guard("", func() error { text = err.Error(); return nil })
+	return text
 }
 
 func (a *Activities) annotate(n drakkar.Annotation) {
@@ -130,7 +136,7 @@ const (
 
 // errorText is what history and dead letters keep of an error.
 func errorText(err error) string {
-	return clip(strings.ToValidUTF8(err.Error(), "\uFFFD"), maxErrorText)
+	return clip(strings.ToValidUTF8(textOf(err), "\uFFFD"), maxErrorText)
 }
 
 // clip is at most about the first n bytes.

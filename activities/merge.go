@@ -99,7 +99,9 @@ func (m *merged) replace(replaced, rest []workflows.TaskSpec) {
 func (m *merged) call(c workflows.HookCall) {
 	m.calls = append(m.calls, c)
 	if c.Task == nil {
-		m.messages = append(m.messages, c.Offset)
+		if c.Stage == workflows.StageMessage { // that of a window names no message
+			m.messages = append(m.messages, c.Offset)
+		}
 		return
 	}
 	for _, s := range append([]workflows.TaskSpec{c.Task.Spec}, c.Rest...) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
@@ -113,6 +114,10 @@ func (r reader) Read(ctx context.Context, topic string, partition int32, offset 
 func pending(c client.Client) activities.Pending {
 	return func(ctx context.Context, id string) (out []blobs.List[workflows.TaskSpec], err error) {
 		v, err := c.QueryWorkflow(ctx, id, "", workflows.PendingQuery)
+		var gone *serviceerror.NotFound
+		if errors.As(err, &gone) {
+			return nil, nil // it has no tasks under way
+		}
 		if err != nil {
 			return nil, err
 		}

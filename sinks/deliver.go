@@ -3,6 +3,7 @@ package sinks
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -155,6 +156,9 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
+// errNoReason is why a payload was refused by a sink that does not say it.
+var errNoReason = errors.New("the sink gave no reason")
+
 // checked are the failures that an error of a sink names. An error that names
 // none, or payloads that were not in the batch, says nothing we can rely on:
 // then all have failed and are tried again.
@@ -167,6 +171,9 @@ func checked(n int, err error) []Failure {
 	for i, f := range failures {
 		if f.Index < 0 || f.Index >= n {
 			return FailAll(n, Transient, fmt.Errorf("the sink named payload %d of a batch of %d: %w", f.Index, n, err)).Failures
+		}
+		if f.Err == nil {
+			failures[i].Err = errNoReason
 		}
 		byIndex[f.Index] = &failures[i]
 	}

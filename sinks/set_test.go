@@ -156,6 +156,17 @@ func TestSet_Deliver(t *testing.T) {
 		require.Empty(t, of[events.SinkError](b.rec))
 	})
 
+	t.Run("ASinkMayGiveNoReason", func(t *testing.T) {
+		t.Parallel()
+
+		set, _ := one(t, funcSink{deliver: func(context.Context, []sinks.Payload) error {
+			return &sinks.DeliverError{Failures: []sinks.Failure{{Index: 1, Class: sinks.Permanent}}}
+		}}, setup(t).policy)
+		failures := set.Deliver(t.Context(), payloads(kafkaRef, 0, 2))
+		require.Equal(t, []int{1}, indices(failures))
+		require.EqualError(t, failures[0].Err, "the sink gave no reason")
+	})
+
 	t.Run("NamesPayloadsByTheirPlace", func(t *testing.T) {
 		t.Parallel()
 

@@ -219,8 +219,8 @@ type Outcome struct {
 	// Records are what became of settled tasks, if they were asked for.
 	Records blobs.List[TaskRecord] `json:"records,omitzero"`
 
-	// Letters go to the dead letter queue; LetterOffsets are the messages they
-	// come from.
+	// Letters go to the dead letter queue; LetterOffsets are the messages that
+	// wait for them.
 	Letters       blobs.List[Letter] `json:"letters,omitzero"`
 	LetterOffsets []Range            `json:"letter_offsets,omitempty"`
 
@@ -445,6 +445,9 @@ type DeliverJob struct {
 	Attempts    int       `json:"attempts,omitempty"`
 	DLQAttempts int       `json:"dlq_attempts,omitempty"`
 	First       time.Time `json:"first,omitzero"`
+
+	// Refused is how many of the attempts were refused for good.
+	Refused int `json:"refused,omitempty"`
 
 	Class string `json:"class,omitempty"`
 	Error string `json:"error,omitempty"`

@@ -41,7 +41,9 @@ func (r *window) publish(ctx workflow.Context) {
 		return
 	}
 	ranges, count := r.finished()
-	if count == r.progress.count || count == len(r.msgs) {
+	// Messages that were done are held again while the hook of the window runs:
+	// what was said of them stays.
+	if count <= r.progress.count || count == len(r.msgs) {
 		return
 	}
 	since := r.started

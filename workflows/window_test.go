@@ -480,6 +480,44 @@ func TestWindowProgress_WaitsForOutputsOfHooks(t *testing.T) {
 	require.Equal(t, "[[102,102]]", (*memo)[0])
 }
 
+// Messages that were published as done stay so while the window's hook, or what
+// it returned, is under way: what has arrived is not to be done again.
+func TestWindowProgress_NeverGoesBack(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t)
+	b.set.Hooks.WindowComplete = true
+	b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
+		s := &in.Batch.Tasks.Items[0]
+		if s.SourceOffsets[0] == 101 && s.Attempt == 1 {
+			s.Attempt++
+			in.Batch.After, in.Batch.Counts = 25*time.Second, countsOf(in.Batch.Tasks.Items)
+			return workflows.Outcome{FollowUps: []workflows.Batch{in.Batch}}, nil
+		}
+		return succeed(in), nil
+	}
+	b.collect = func(workflows.CollectInput) (workflows.Outcome, error) {
+		var out workflows.Outcome
+		out.Outputs = listOf(workflows.Output{Payload: sinks.Payload{ID: "sum", Source: drakkar.Source{Offset: 100}}})
+		return out, nil
+	}
+	b.deliver = func(in workflows.DeliverInput) (workflows.DeliverResult, error) {
+		if in.Job == nil && in.Outputs[len(in.Outputs)-1].Items[0].ID == "sum" {
+			return workflows.DeliverResult{Pending: []workflows.DeliverJob{{
+				To: sinks.Ref{Type: sinks.Kafka, Name: "results"}, Items: listOf(workflows.Range{}),
+				Offsets: one(100), After: time.Hour, Attempts: 1,
+			}}}, nil
+		}
+		return arrived(in), nil
+	}
+	memo := b.memos(t)
+	b.run(t, window(4))
+	require.NotEmpty(t, *memo)
+	for _, m := range *memo {
+		require.Contains(t, m, "[100,100]")
+	}
+}
+
 func TestRebalance(t *testing.T) {
 	t.Parallel()
 
