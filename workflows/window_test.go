@@ -166,6 +166,82 @@ func TestWindowArrange(t *testing.T) {
 	})
 }
 
+// Tasks that Arrange ran itself are accounted for as those of an Execute.
+func TestWindowArrange_AtOnce(t *testing.T) {
+	t.Parallel()
+
+	atOnce := func(in workflows.ArrangeInput, n int) workflows.Plan {
+		p := planOf(in.Messages)
+		var all workflows.ExecuteInput
+		all.Records = in.Run.Records
+		for _, b := range p.Batches[:n] {
+			all.Batch.Tasks.Items = append(all.Batch.Tasks.Items, b.Tasks.Items...)
+		}
+		all.Batch.Tasks.Len = n
+		out := succeed(all)
+		for _, b := range p.Batches[n:] {
+			out.FollowUps = append(out.FollowUps, b)
+		}
+		p.Outcome, p.Counts, p.Batches = &out, workflows.Counts{}, nil
+		for _, m := range in.Messages {
+			p.Counts = append(p.Counts, workflows.Count{First: m.Offset, Last: m.Offset, N: 1})
+		}
+		return p
+	}
+
+	t.Run("All", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t)
+		b.set.Hooks.MessageComplete = true
+		b.arrange = func(in workflows.ArrangeInput) (workflows.Plan, error) {
+			require.True(t, in.Run.Records)
+			require.Positive(t, in.Run.RecordLimit)
+			return atOnce(in, 3), nil
+		}
+		res := b.run(t, window(3))
+		require.Equal(t, workflows.WindowResult{Messages: 3, Tasks: 3, Delivered: 3}, res)
+		require.Empty(t, b.executed)
+		require.Len(t, b.collected, 1)
+		require.Len(t, b.collected[0].Messages, 3, "each hook is called once")
+		require.Equal(t, 3, b.collected[0].Records[0].Len)
+	})
+
+	t.Run("WhatIsLeftIsExecuted", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t)
+		b.arrange = func(in workflows.ArrangeInput) (workflows.Plan, error) { return atOnce(in, 2), nil }
+		res := b.run(t, window(3))
+		require.Equal(t, workflows.WindowResult{Messages: 3, Tasks: 3, Delivered: 3}, res)
+		require.Len(t, b.executed, 1)
+	})
+
+	t.Run("OnlyInsideTheStep", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t)
+		b.set.LocalArrange = false
+		b.run(t, window(3))
+		require.Nil(t, b.arranged[0].Run)
+	})
+
+	t.Run("NotBehindAHookThatFailed", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t)
+		b.arrange = func(in workflows.ArrangeInput) (workflows.Plan, error) {
+			if in.Attempts == 0 {
+				return workflows.Plan{}, hookError("away")
+			}
+			return planOf(in.Messages), nil
+		}
+		b.run(t, window(3))
+		require.NotNil(t, b.arranged[0].Run)
+		require.Nil(t, b.arranged[1].Run)
+	})
+}
+
 func TestWindowTasks(t *testing.T) {
 	t.Parallel()
 
