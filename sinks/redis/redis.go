@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -100,10 +101,7 @@ func (s *Sink) Deliver(ctx context.Context, batch []sinks.Payload) error {
 		if errors.Is(err, errGivenUp) {
 			return err
 		}
-		if failures = s.failures(ctx, cmds, failures); err != nil && len(failures) == 0 {
-			// There was no connection to begin with: no command knows of it.
-			return s.explain(ctx, writing, err)
-		}
+		failures = s.failures(ctx, cmds, failures, err)
 	}
 	if len(failures) == 0 {
 		return nil
@@ -138,14 +136,18 @@ func (s *Sink) run(ctx context.Context, f func(context.Context) error) error {
 }
 
 // failures merges those of commands into those of payloads that were refused
-// before, in the order of the batch.
-func (s *Sink) failures(ctx context.Context, cmds []redis.Cmder, refused []sinks.Failure) []sinks.Failure {
+// before, in the order of the batch. Err is that of the pipeline. When no
+// command knows of it, it came before any was sent: the login was refused.
+func (s *Sink) failures(ctx context.Context, cmds []redis.Cmder, refused []sinks.Failure, err error) []sinks.Failure {
+	unsent := err != nil && !slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return c != nil && c.Err() != nil })
 	var all []sinks.Failure
 	for i, cmd := range cmds {
 		switch {
 		case cmd == nil:
 			all = append(all, refused[0])
 			refused = refused[1:]
+		case unsent:
+			all = append(all, sinks.Failure{Index: i, Class: sinks.Transient, Err: s.explain(ctx, writing, err)})
 		case cmd.Err() != nil && !answered(cmd):
 			err := cmd.Err()
 			all = append(all, sinks.Failure{Index: i, Class: classify(err), Err: s.explain(ctx, writing, err)})

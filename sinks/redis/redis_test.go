@@ -469,6 +469,31 @@ func TestSink_WrongPassword(t *testing.T) {
 	require.ErrorContains(t, s.Check(t.Context()), "WRONGPASS")
 }
 
+// A login that is refused is no answer to any command: none was sent, whatever
+// was refused before.
+func TestSink_WrongPasswordBesideARefusedPayload(t *testing.T) {
+	t.Parallel()
+
+	for _, kind := range []string{"server", "cluster"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+
+			fake := newFake(t)
+			address := fake.urlOf(kind)
+			fake.RequireAuth("another")
+			batch := payloads(3)
+			batch[1].Key = nil
+			fs := failures(t, newSink(t, settings(address, "set")).Deliver(t.Context(), batch))
+			require.Len(t, fs, 3)
+			for i, class := range []sinks.Class{sinks.Transient, sinks.Permanent, sinks.Transient} {
+				require.Equal(t, i, fs[i].Index)
+				require.Equal(t, class, fs[i].Class, "%v", fs[i].Err)
+			}
+			require.ErrorContains(t, fs[0].Err, "WRONGPASS")
+		})
+	}
+}
+
 func TestSink_Cancelled(t *testing.T) {
 	t.Parallel()
 
