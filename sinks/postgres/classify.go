@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -93,6 +94,13 @@ const (
 	routineRaise = "exec_stmt_raise"
 )
 
+// ofStatement reports whether a SQLSTATE tells what is wrong with a statement as
+// a whole. When the server says where it was (Where), that is one which a
+// function runs: a trigger that one of the rows has led there.
+func ofStatement(code string) bool {
+	return slices.Contains([]string{"0A", "3F", "42"}, code[:2]) || code == "55000"
+}
+
 func judge(err error) verdict {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || pg.SeverityUnlocalized == "FATAL" || pg.SeverityUnlocalized == "PANIC" || len(pg.Code) != 5 {
@@ -105,7 +113,7 @@ func judge(err error) verdict {
 	switch {
 	case !listed, pg.Code == "42501" && pg.Routine == routinePolicy:
 		return someRow
-	case v != someRow && pg.Routine == routineRaise:
+	case v != someRow && (pg.Routine == routineRaise || pg.Where != "" && ofStatement(pg.Code)):
 		return maybeRow
 	}
 	return v

@@ -13,8 +13,8 @@ func TestJudge(t *testing.T) {
 	t.Parallel()
 
 	for _, tt := range []struct {
-		code, routine, severity string
-		want                    verdict
+		code, routine, severity, where string
+		want                           verdict
 	}{
 		{code: "", want: later},
 		{code: "08006", want: later},
@@ -27,12 +27,18 @@ func TestJudge(t *testing.T) {
 		{code: "40P01", want: later},
 		{code: "42501", routine: "aclcheck_error", want: later},
 		{code: "42501", routine: routinePolicy, want: someRow},
+		{code: "42501", routine: routinePolicy, where: "PL/pgSQL function", want: someRow},
 		{code: "42501", routine: routineRaise, want: maybeRow},
 		{code: "428C9", want: someRow},
+		{code: "428C9", where: "PL/pgSQL function", want: someRow},
 		{code: "42P01", want: everyRow},
 		{code: "42P01", routine: routineRaise, want: maybeRow},
+		{code: "42P01", where: "PL/pgSQL function", want: maybeRow},
 		{code: "42P10", want: later},
+		{code: "55000", want: later},
+		{code: "55000", where: "PL/pgSQL function", want: maybeRow},
 		{code: "55P03", want: later},
+		{code: "55P03", where: "PL/pgSQL function", want: later},
 		{code: "57P01", severity: "FATAL", want: later},
 		{code: "HV000", want: maybeRow},
 		{code: "MY001", want: someRow},
@@ -42,7 +48,9 @@ func TestJudge(t *testing.T) {
 		{code: "XX000", want: maybeRow},
 		{code: "XX001", want: later},
 	} {
-		err := fmt.Errorf("writing: %w", &pgconn.PgError{Code: tt.code, Routine: tt.routine, SeverityUnlocalized: tt.severity})
+		err := fmt.Errorf("writing: %w", &pgconn.PgError{
+			Code: tt.code, Routine: tt.routine, SeverityUnlocalized: tt.severity, Where: tt.where,
+		})
 		require.Equal(t, tt.want, judge(err), "%+v", tt)
 	}
 	require.Equal(t, later, judge(errors.New("broken pipe")))

@@ -390,7 +390,11 @@ func TestDeliver_RefusedByOwnRules(t *testing.T) {
 		CREATE TABLE guarded (n int, code text, hidden bool);
 		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			CASE NEW.code WHEN 'no case' THEN NULL; WHEN 'assert' THEN ASSERT false;
-				WHEN 'strict' THEN SELECT n INTO STRICT NEW.n FROM guarded WHERE false; ELSE NULL; END CASE;
+				WHEN 'strict' THEN SELECT n INTO STRICT NEW.n FROM guarded WHERE false;
+				WHEN 'no table' THEN EXECUTE 'SELECT 1 FROM nobody'; WHEN 'no column' THEN EXECUTE 'SELECT nobody FROM guarded';
+				WHEN 'no function' THEN EXECUTE 'SELECT nobody()'; WHEN 'no schema' THEN EXECUTE 'CREATE TABLE nowhere.nobody ()';
+				WHEN 'no grant' THEN EXECUTE 'SELECT 1 FROM pg_authid'; WHEN 'no database' THEN EXECUTE 'SELECT 1 FROM a.b.c';
+				WHEN 'no value' THEN PERFORM lastval(); ELSE NULL; END CASE;
 			IF NEW.code = 'no case' THEN CASE WHEN false THEN NULL; END CASE; END IF;
 			IF length(NEW.code) = 5 THEN RAISE EXCEPTION 'no' USING ERRCODE = NEW.code; END IF;
 			RETURN NEW; END $$;
@@ -414,6 +418,13 @@ func TestDeliver_RefusedByOwnRules(t *testing.T) {
 		{`{"n":-1,"code":"42501","hidden":null}`, "42501", sinks.Transient},
 		{`{"n":-1,"code":"55000","hidden":null}`, "55000", sinks.Transient},
 		{`{"n":-1,"code":"XX000","hidden":null}`, "XX000", sinks.Transient},
+		{`{"n":-1,"code":"no table","hidden":null}`, "42P01", sinks.Transient},
+		{`{"n":-1,"code":"no column","hidden":null}`, "42703", sinks.Transient},
+		{`{"n":-1,"code":"no function","hidden":null}`, "42883", sinks.Transient},
+		{`{"n":-1,"code":"no schema","hidden":null}`, "3F000", sinks.Transient},
+		{`{"n":-1,"code":"no grant","hidden":null}`, "42501", sinks.Transient},
+		{`{"n":-1,"code":"no database","hidden":null}`, "0A000", sinks.Transient},
+		{`{"n":-1,"code":"no value","hidden":null}`, "55000", sinks.Transient},
 	} {
 		good := to("guarded", fmt.Sprintf(`{"n":%d,"code":null,"hidden":null}`, i))
 		failures := b.deliver(t, good, to("guarded", tt.bad), good, good)
