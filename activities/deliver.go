@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"go.temporal.io/sdk/activity"
+
 	"github.com/drakkar-go/drakkar"
 	"github.com/drakkar-go/drakkar/blobs"
 	"github.com/drakkar-go/drakkar/config"
@@ -140,7 +142,7 @@ func (a *Activities) deliver(
 	for i, pos := range d.at {
 		payloads[i] = all[pos].Payload
 	}
-	failures := a.Sinks.Deliver(sinks.WithAttempt(ctx, job.Attempts+1), payloads)
+	failures := a.Sinks.Deliver(attempted(ctx, job), payloads)
 	out.Delivered = len(payloads) - len(failures)
 	if len(failures) == 0 {
 		return out, nil, nil
@@ -157,6 +159,17 @@ func (a *Activities) deliver(
 	}
 	d.pack(ctx, &out)
 	return out, failures[0].Err, nil
+}
+
+// attempted says in ctx what attempt at a job this is. One that was cut off does
+// not count, but may have been sent: by a Deliver that Temporal repeats, or by
+// one that has left the job, with its time.
+func attempted(ctx context.Context, job workflows.DeliverJob) context.Context {
+	ctx = sinks.WithAttempt(ctx, job.Attempts+1)
+	if activity.GetInfo(ctx).Attempt > 1 || !job.First.IsZero() {
+		ctx = sinks.WithRepeat(ctx)
+	}
+	return ctx
 }
 
 // cutOff is an attempt that ended because the worker stops, which is not the

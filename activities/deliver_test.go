@@ -8,7 +8,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/drakkar-go/drakkar"
 	"github.com/drakkar-go/drakkar/activities"
@@ -265,6 +268,64 @@ func TestDeliver_SourceOfADeadLetter(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, workflows.DeliverResult{DeadLettered: 2}, out)
 	require.Equal(t, "large", b.letters.letters[3].Source.Value.String())
+}
+
+// seer is a sink that sees whether it is told of a repetition.
+type seer struct {
+	sinks.Sink
+
+	repeated []bool
+}
+
+func (s *seer) Deliver(ctx context.Context, batch []sinks.Payload) error {
+	s.repeated = append(s.repeated, sinks.Repeated(ctx))
+	return s.Sink.Deliver(ctx, batch)
+}
+
+// A sink is told when what it is given may have been sent before, by an attempt
+// that nobody has counted.
+func TestDeliver_TellsOfRepetition(t *testing.T) {
+	t.Parallel()
+
+	for _, tt := range []struct {
+		name string
+		job  *workflows.DeliverJob
+		dies int32 // how often the worker does
+		want bool
+	}{
+		{name: "First"},
+		{name: "CutOff", job: &workflows.DeliverJob{Items: list(workflows.Range{}), First: time.Now()}, want: true},
+		{name: "WorkerDied", dies: 1, want: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+
+			b := setup(t, options{})
+			s := &seer{Sink: b.sink}
+			set, err := sinks.NewSet([]sinks.Instance{{
+				Ref: sinks.Ref{Type: sinks.Kafka, Name: "out"}, Sink: s, Policy: sinks.Policy{Delivery: config.Delivery{BatchSize: 1}},
+			}}, events.RecorderFunc(func(events.Event) {}))
+			require.NoError(t, err)
+			b.acts.Sinks = set
+			in := deliverInput(payloads(1))
+			in.Job = tt.job
+
+			var suite testsuite.WorkflowTestSuite
+			env := suite.NewTestWorkflowEnvironment()
+			env.RegisterActivityWithOptions(func(ctx context.Context, in workflows.DeliverInput) (workflows.DeliverResult, error) {
+				if activity.GetInfo(ctx).Attempt <= tt.dies {
+					return workflows.DeliverResult{}, errors.New("the worker died")
+				}
+				return b.acts.Deliver(ctx, in)
+			}, activity.RegisterOptions{Name: "Deliver"})
+			env.ExecuteWorkflow(func(ctx workflow.Context) error {
+				ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
+				return workflow.ExecuteActivity(ctx, "Deliver", in).Get(ctx, nil)
+			})
+			require.NoError(t, env.GetWorkflowError())
+			require.Equal(t, []bool{tt.want}, s.repeated)
+		})
+	}
 }
 
 // sourceFunc is a log that a test bends.

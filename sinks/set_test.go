@@ -443,4 +443,7 @@ func TestAttempt(t *testing.T) {
 
 	require.Equal(t, 1, sinks.Attempt(t.Context()))
 	require.Equal(t, 3, sinks.Attempt(sinks.WithAttempt(t.Context(), 3)))
+	require.False(t, sinks.Repeated(sinks.WithAttempt(t.Context(), 1)))
+	require.True(t, sinks.Repeated(sinks.WithAttempt(t.Context(), 2)))
+	require.True(t, sinks.Repeated(sinks.WithRepeat(t.Context())))
 }

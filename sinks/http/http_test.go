@@ -252,6 +252,53 @@ func TestSink_Conflict(t *testing.T) {
 	}
 }
 
+// So may one of a request of an attempt that was cut off, or that the transport
+// has sent again by itself.
+func TestSink_ConflictOfAFirstAttempt(t *testing.T) {
+	t.Parallel()
+
+	for _, body := range []string{"payload", "batch"} {
+		t.Run("CutOff"+body, func(t *testing.T) {
+			t.Parallel()
+
+			e := newEndpoint(t, status(http.StatusConflict))
+			cfg := settings(e.URL)
+			cfg.Body, cfg.Delivery.MaxAttempts = body, 10
+			fs := failures(t, newSink(t, cfg).Deliver(sinks.WithRepeat(t.Context()), payloads(2)))
+			require.Equal(t, sinks.Transient, fs[0].Class, "%v", fs[0].Err)
+
+			cfg.Delivery.MaxAttempts = 1
+			fs = failures(t, newSink(t, cfg).Deliver(sinks.WithRepeat(t.Context()), payloads(2)))
+			require.Equal(t, sinks.Permanent, fs[0].Class, "%v", fs[0].Err)
+		})
+		t.Run("SentAgain"+body, func(t *testing.T) {
+			t.Parallel()
+
+			var asked atomic.Int32
+			e := newEndpoint(t, func(w http.ResponseWriter, _ request) bool {
+				switch asked.Add(1) {
+				case 1:
+					return false
+				case 2:
+					hangUp(w, "")
+				default:
+					w.WriteHeader(http.StatusConflict)
+				}
+				return true
+			})
+			cfg := settings(e.URL)
+			cfg.Body, cfg.Delivery.MaxAttempts = body, 10
+			s := newSink(t, cfg)
+			require.NoError(t, s.Deliver(t.Context(), payloads(1)))
+			f := failures(t, s.Deliver(t.Context(), payloads(1)))[0]
+			require.EqualValues(t, 3, asked.Load())
+			require.Equal(t, sinks.Transient, f.Class, "%v", f.Err)
+			f = failures(t, s.Deliver(t.Context(), payloads(1)))[0]
+			require.Equal(t, sinks.Permanent, f.Class, "this one was sent once: %v", f.Err)
+		})
+	}
+}
+
 func TestSink_RedirectsAreRefused(t *testing.T) {
 	t.Parallel()
 

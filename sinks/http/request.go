@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 
@@ -100,6 +101,8 @@ func (s *Sink) send(ctx context.Context, key string, body []byte, own []drakkar.
 	// The transport itself sends once more when a kept connection turns out to
 	// be dead: bytes.Reader lets it read the body again, and HeaderID says that
 	// it may.
+	sent := 0
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent++ }})
 	req, err := http.NewRequestWithContext(ctx, s.method, "", bytes.NewReader(body))
 	if err != nil {
 		return &sinks.Failure{Class: sinks.Permanent, Err: fmt.Errorf("making the request: %w", err)}
@@ -114,7 +117,7 @@ func (s *Sink) send(ctx context.Context, key string, body []byte, own []drakkar.
 		return s.unanswered(ctx, err)
 	}
 	defer res.Body.Close()
-	return s.judge(ctx, res, own)
+	return s.judge(ctx, res, own, sent > 1)
 }
 
 // unanswered is a request of which nobody knows what became of it.

@@ -32,8 +32,9 @@ var ofContent = []int{
 }
 
 // judge reads the answer. Its body is read also when it says yes: a server that
-// dies while it answers may not have kept what it was given.
-func (s *Sink) judge(ctx context.Context, res *http.Response, own []drakkar.Header) *sinks.Failure {
+// dies while it answers may not have kept what it was given. Again is set when
+// the transport has sent the request more than once.
+func (s *Sink) judge(ctx context.Context, res *http.Response, own []drakkar.Header, again bool) *sinks.Failure {
 	secrets := with(s.secrets, own)
 	head, whole, err := read(res, headBytes+secrets.Longest())
 	if res.StatusCode/100 == 2 {
@@ -44,7 +45,7 @@ func (s *Sink) judge(ctx context.Context, res *http.Response, own []drakkar.Head
 	}
 	e := &requestError{text: s.describe(res, secrets, excerpt(head, whole, secrets))}
 	f := &sinks.Failure{Class: classify(res.StatusCode), Err: e}
-	if res.StatusCode == http.StatusConflict && s.underWay(sinks.Attempt(ctx)) {
+	if res.StatusCode == http.StatusConflict && s.underWay(ctx, again) {
 		f.Class = sinks.Transient
 	}
 	if f.Class == sinks.Permanent {
@@ -105,12 +106,14 @@ func classify(code int) sinks.Class {
 	return sinks.Permanent
 }
 
-// underWay reports whether a conflict may be one with an earlier attempt, which
+// underWay reports whether a conflict may be one with an earlier request, which
 // the server still works on: then it speaks about the Idempotency-Key, and sent
-// under another key the payload would count twice. Before the first attempt
-// there was none. From max_attempts on it is a conflict like any other, which
-// must not be waited for without end.
-func (s *Sink) underWay(attempt int) bool { return attempt > 1 && attempt < s.policy.MaxAttempts }
+// under another key the payload would count twice. Before what is sent for the
+// first time there was none. From max_attempts on it is a conflict like any
+// other, which must not be waited for without end.
+func (s *Sink) underWay(ctx context.Context, again bool) bool {
+	return (again || sinks.Repeated(ctx)) && sinks.Attempt(ctx) < s.policy.MaxAttempts
+}
 
 // retryAfter is how long the server asks to be left alone: seconds or a date,
 // by the server's own clock where it tells. What makes no sense is 0.
