@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -25,7 +26,9 @@ func (s *Sink) copyable(st *statement) bool {
 
 // copy writes rows with COPY. Tried is false when that writes them otherwise
 // than INSERT would, or not at all; an error of the server means that none is
-// written.
+// written. A column may get another type until COPY has its lock, which changes
+// what the text means: behind it, in the same transaction, stands a check that
+// fails then.
 func (s *Sink) copy(ctx context.Context, st *statement) (tried bool, err error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
@@ -36,21 +39,35 @@ func (s *Sink) copy(ctx context.Context, st *statement) (tried bool, err error) 
 	if err != nil {
 		return true, err
 	}
-	text, ok := copyText(st.rows, types)
+	fields := st.rows[0].fields // all rows of a statement have the same
+	oids := make([]uint32, len(fields))
+	for i, f := range fields {
+		if oids[i] = types[f.name]; oids[i] == 0 {
+			return false, nil
+		}
+	}
+	text, ok := copyText(st.rows, oids)
 	if !ok {
 		return false, nil
 	}
-	var columns []string
-	for _, f := range st.rows[0].fields {
-		columns = append(columns, quote(f.name))
-	}
-	sql := "COPY " + st.rows[0].table + " (" + strings.Join(columns, ", ") + ") FROM STDIN"
-	_, err = conn.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(text), sql)
+	_, err = conn.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(text), copySQL(st.rows[0], oids))
 	return true, err
 }
 
-// typesFor is how long the types of columns are believed. A migration may change
-// them, and whoever writes meanwhile may be that much too early anyway.
+// copySQL is COPY for rows like r, and a division by zero unless the columns
+// have these types. Statements that are sent together are one transaction.
+func copySQL(r row, oids []uint32) string {
+	columns, same := make([]string, len(oids)), make([]string, len(oids))
+	for i, f := range r.fields {
+		columns[i] = quote(f.name)
+		same[i] = fmt.Sprintf("pg_typeof((NULL::%s).%s)::oid = %d", r.table, columns[i], oids[i])
+	}
+	return "COPY " + r.table + " (" + strings.Join(columns, ", ") + ") FROM STDIN; SELECT 1 / (" + strings.Join(same, " AND ") + ")::int"
+}
+
+// typesFor is how long the types of columns are believed, and what else COPY
+// depends on. A rule that a migration adds holds for what comes after it, and
+// whoever writes meanwhile may be that much too early anyway.
 const typesFor = time.Second
 
 // tableTypes remembers the types of columns. The zero value is ready.
@@ -114,17 +131,12 @@ func columnTypes(ctx context.Context, conn *pgxpool.Conn, table string) (map[str
 	return types, rows.Err()
 }
 
-// copyText is rows in the text format of COPY.
-func copyText(rows []row, types map[string]uint32) (text []byte, ok bool) {
+// copyText is rows in the text format of COPY. The oids are the types of their
+// columns.
+func copyText(rows []row, oids []uint32) (text []byte, ok bool) {
 	size := 0
 	for _, r := range rows {
 		size += len(r.object) // with the names of the columns, which COPY has no need of
-	}
-	oids := make([]uint32, len(rows[0].fields)) // all rows of a statement have the same
-	for i, f := range rows[0].fields {
-		if oids[i], ok = types[f.name]; !ok {
-			return nil, false
-		}
 	}
 	text = make([]byte, 0, size)
 	for _, r := range rows {

@@ -1,11 +1,15 @@
 package postgres_test
 
 import (
+	"context"
 	"fmt"
+	"net/url"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/drakkar-go/drakkar/config"
 	"github.com/drakkar-go/drakkar/integration/services/servicestest"
 	"github.com/drakkar-go/drakkar/sinks"
 )
@@ -92,4 +96,33 @@ func TestCopy_KeepsToWhatInsertDoes(t *testing.T) {
 	require.ErrorContains(t, failures[0].Err, "428C9")
 	require.Empty(t, b.deliver(t, many("ruled", func(i int) string { return fmt.Sprintf(`{"n":%d}`, i) })...))
 	require.Equal(t, []string{"300"}, b.rows(t, "SELECT count(*)::text FROM noted"))
+}
+
+// What waits while a column gets another type is written as that one.
+func TestCopy_TypeThatChanges(t *testing.T) {
+	t.Parallel()
+
+	for _, isolation := range []string{"read committed", "repeatable read"} {
+		t.Run(isolation, func(t *testing.T) {
+			t.Parallel()
+
+			b := setup(t, servicestest.Postgres(t), "CREATE TABLE moved (n int, doc text)", func(cfg *config.PostgresSink) {
+				cfg.DSN += "&default_transaction_isolation=" + url.PathEscape(isolation)
+			})
+			tx, err := b.pool.Begin(t.Context())
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }) // the pool waits for it
+			_, err = tx.Exec(t.Context(), "ALTER TABLE moved ALTER doc TYPE jsonb USING to_jsonb(doc)")
+			require.NoError(t, err)
+			done := make(chan []sinks.Failure, 1)
+			go func() {
+				batch := many("moved", func(i int) string { return fmt.Sprintf(`{"n":%d,"doc":"7"}`, i) })
+				done <- sinks.Failures(len(batch), b.Deliver(t.Context(), batch))
+			}()
+			require.Eventually(t, func() bool { return b.waiting(t) > 0 }, enough, 10*time.Millisecond)
+			require.NoError(t, tx.Commit(t.Context()))
+			require.Empty(t, <-done)
+			require.Equal(t, []string{"string 300"}, b.rows(t, "SELECT jsonb_typeof(doc) || ' ' || count(*) FROM moved GROUP BY jsonb_typeof(doc)"))
+		})
+	}
 }

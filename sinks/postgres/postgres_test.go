@@ -88,6 +88,14 @@ func (b *testBundle) rows(t sinkstest.T, query string) []string {
 	return out
 }
 
+// waiting is how many wait for a lock of a table.
+func (b *testBundle) waiting(t *testing.T) int {
+	t.Helper()
+
+	return len(b.rows(t, `SELECT c.relname FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace s
+		ON s.oid = c.relnamespace WHERE NOT l.granted AND s.nspname = '`+b.schema+`'`))
+}
+
 func (b *testBundle) deliver(t *testing.T, batch ...sinks.Payload) []sinks.Failure {
 	t.Helper()
 
@@ -499,10 +507,7 @@ func TestDeliver_LockedTable(t *testing.T) {
 	require.Equal(t, sinks.Transient, failures[0].Class)
 	require.ErrorIs(t, failures[0].Err, context.DeadlineExceeded)
 	// The server learns that nobody waits any more, and only then may go on.
-	require.Eventually(t, func() bool {
-		return b.rows(t, `SELECT count(*)::text FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace s
-			ON s.oid = c.relnamespace WHERE NOT l.granted AND s.nspname = '`+b.schema+`'`)[0] == "0"
-	}, enough, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return b.waiting(t) == 0 }, enough, 20*time.Millisecond)
 	require.NoError(t, tx.Rollback(t.Context()))
 
 	require.Empty(t, b.deliver(t, to("t", `{"n":2}`)))
