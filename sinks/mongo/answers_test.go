@@ -172,8 +172,8 @@ func TestDeliver_WholeBulkIsRefused(t *testing.T) {
 	t.Parallel()
 
 	for code, want := range map[int]sinks.Class{
-		2: sinks.Permanent, 73: sinks.Permanent, 166: sinks.Permanent,
-		6: sinks.Transient, 13: sinks.Transient, 18: sinks.Transient, 50: sinks.Transient, 112: sinks.Transient,
+		73: sinks.Permanent, 166: sinks.Permanent,
+		2: sinks.Transient, 9: sinks.Transient, 79: sinks.Transient, 6: sinks.Transient, 13: sinks.Transient, 18: sinks.Transient, 50: sinks.Transient, 112: sinks.Transient,
 		10107: sinks.Transient, 99999: sinks.Transient,
 	} {
 		f := newFake(t, func(string, []bson.Raw) bson.D {

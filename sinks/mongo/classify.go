@@ -51,9 +51,14 @@ func classifyCode(code int) sinks.Class {
 	return sinks.Transient
 }
 
+// commandCodes are those that mean a document where they come with its place,
+// and the command where they come without: a write concern that the server
+// cannot meet, which is the operator's to mend.
+var commandCodes = []int{2, 9}
+
 // classify does so for an error about a whole bulk.
 func classify(err error) sinks.Class {
-	if c, ok := errors.AsType[mongo.CommandError](err); ok {
+	if c, ok := errors.AsType[mongo.CommandError](err); ok && !slices.Contains(commandCodes, int(c.Code)) {
 		return classifyCode(int(c.Code))
 	}
 	return sinks.Transient
