@@ -201,6 +201,7 @@ func TestDeliver_SplitsWhatIsLarge(t *testing.T) {
 		}
 		return ok(refusing(at, 121, "validation"))
 	})
+	f.maxMessage = 1_000_000
 	var batch []sinks.Payload
 	for i := range 8 {
 		batch = append(batch, to("large", fmt.Sprintf(`{"_id":%d,"text":%q}`, i, strings.Repeat("drakkar ", 50_000)))) // 400 KB
@@ -209,6 +210,52 @@ func TestDeliver_SplitsWhatIsLarge(t *testing.T) {
 	require.Len(t, failures, 1)
 	require.Equal(t, 5, failures[0].Index, "%v", failures[0].Err)
 	require.Greater(t, messages.Load(), int32(1))
+}
+
+// No bulk is so large that the driver cuts it: of the write concern it would
+// tell what the last of its messages was answered.
+func TestWriteConcern_IsNotMetOfWhatIsLarge(t *testing.T) {
+	t.Parallel()
+
+	var messages atomic.Int32
+	f := newFake(t, func(string, []bson.Raw) bson.D {
+		if messages.Add(1) == 1 {
+			return ok(unconfirmed)
+		}
+		return ok(refusing(0, 121, "validation"))
+	})
+	var batch []sinks.Payload
+	for i := range 4 {
+		batch = append(batch, to("large", fmt.Sprintf(`{"_id":%d,"text":%q}`, i, strings.Repeat("drakkar ", 1_530_000)))) // 12 MB
+	}
+	var failed []int
+	for _, f := range deliver(t, newSink(t, settings(f.uri(""), "d")), batch...) {
+		failed = append(failed, f.Index)
+	}
+	require.Equal(t, []int{0, 1, 2}, failed)
+	require.EqualValues(t, 2, messages.Load())
+}
+
+// What is inserted is not inserted once more because what is replaced is refused
+// as a whole.
+func TestDeliver_InsertsBesideReplacements(t *testing.T) {
+	t.Parallel()
+
+	var inserted atomic.Int32
+	f := newFake(t, func(command string, docs []bson.Raw) bson.D {
+		if command == "insert" {
+			inserted.Add(int32(len(docs)))
+			return ok()
+		}
+		return bson.D{{Key: "ok", Value: 0}, {Key: "code", Value: 166}, {Key: "errmsg", Value: "no"}}
+	})
+	cfg := settings(f.uri("?retryWrites=false"), "d")
+	cfg.OnConflict = "update"
+	failures := deliver(t, newSink(t, cfg), to("c", `{"n":0}`), to("c", `{"_id":1}`), to("c", `{"n":2}`), to("c", `{"_id":3}`))
+	require.Len(t, failures, 2)
+	require.Equal(t, 1, failures[0].Index)
+	require.Equal(t, 3, failures[1].Index)
+	require.EqualValues(t, 2, inserted.Load())
 }
 
 // BSON says the place of each element of an array, and is larger than its JSON.

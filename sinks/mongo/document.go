@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -142,45 +141,4 @@ func (s *Sink) checkCollection(name string) error {
 		return fmt.Errorf("the collection %q has a name of more than %d bytes with that of the database", name, maxNamespace)
 	}
 	return nil
-}
-
-// bulk are documents of one collection that are written at once.
-type bulk struct {
-	collection string
-	docs       []document
-	// turn is how often the keys of its documents came before, in the same
-	// batch.
-	turn int
-	// again is set when somebody else made the documents while they were to be
-	// made: now they are to be replaced. A key that is still taken then is not
-	// the _id.
-	again bool
-}
-
-// bulks puts documents into as few bulks as possible, in the order in which they
-// have to be written. A bulk has no order in it: documents with the same key
-// stand in different ones, in theirs.
-func bulks(docs []document) []*bulk {
-	type place struct {
-		collection string
-		turn       int
-	}
-	var all []*bulk
-	open := map[place]*bulk{}
-	turns := map[string]int{}
-	for _, d := range docs {
-		turn := 0
-		if d.hasKey() {
-			turn = turns[d.place()]
-			turns[d.place()]++
-		}
-		at := place{d.collection, turn}
-		if open[at] == nil {
-			open[at] = &bulk{collection: d.collection, turn: turn}
-			all = append(all, open[at])
-		}
-		open[at].docs = append(open[at].docs, d)
-	}
-	slices.SortStableFunc(all, func(a, b *bulk) int { return a.turn - b.turn })
-	return all
 }

@@ -18,6 +18,8 @@ import (
 type fake struct {
 	listener net.Listener
 	answer   func(command string, docs []bson.Raw) bson.D
+	// maxMessage is how large a message may be for the server.
+	maxMessage int
 
 	mu       sync.Mutex
 	commands []bson.Raw // without those of the handshake
@@ -32,8 +34,8 @@ const (
 	opMsg   = 2013
 )
 
-// maxMessage is how large a message may be for the server.
-const maxMessage = 1_000_000
+// usualMessage is how large a message may be for servers out there.
+const usualMessage = 48_000_000
 
 // newFake starts a server that calls answer for each write, with its documents,
 // and each find.
@@ -42,7 +44,7 @@ func newFake(t *testing.T, answer func(command string, docs []bson.Raw) bson.D) 
 
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	f := &fake{listener: listener, answer: answer}
+	f := &fake{listener: listener, answer: answer, maxMessage: usualMessage}
 	f.wg.Go(f.accept)
 	t.Cleanup(func() {
 		_ = listener.Close()
@@ -156,7 +158,7 @@ func (f *fake) handle(in bson.Raw, docs []bson.Raw) bson.D {
 	case "hello", "isMaster", "ismaster":
 		return bson.D{
 			{Key: "ok", Value: 1}, {Key: "isWritablePrimary", Value: true}, {Key: "ismaster", Value: true}, {Key: "helloOk", Value: true},
-			{Key: "maxBsonObjectSize", Value: 16 << 20}, {Key: "maxMessageSizeBytes", Value: maxMessage},
+			{Key: "maxBsonObjectSize", Value: 16 << 20}, {Key: "maxMessageSizeBytes", Value: f.maxMessage},
 			{Key: "maxWriteBatchSize", Value: 100_000}, {Key: "minWireVersion", Value: 0}, {Key: "maxWireVersion", Value: 21},
 		}
 	case "insert", "update", "find":

@@ -1,7 +1,7 @@
 // Package mongo is the sink that writes documents to MongoDB.
 //
 // A payload is a document in Extended JSON; a batch is one unordered bulk for
-// each collection. Documents that the server refuses do not take the others
+// each collection, or some of up to 32 MiB. Documents that the server refuses do not take the others
 // along.
 //
 // A payload that is delivered again, after a crash for instance, is a second
@@ -120,7 +120,7 @@ func (s *Sink) Deliver(ctx context.Context, batch []sinks.Payload) error {
 		}
 		docs = append(docs, doc)
 	}
-	for _, b := range bulks(docs) {
+	for _, b := range s.bulks(docs) {
 		if b.docs = d.ready(ctx, b.docs); len(b.docs) > 0 {
 			d.write(ctx, b)
 		}

@@ -76,19 +76,18 @@ func (d *delivery) write(ctx context.Context, b *bulk) {
 	class := classify(err)
 	if class == sinks.Permanent && len(b.docs) > 1 {
 		half := len(b.docs) / 2
-		d.write(ctx, &bulk{collection: b.collection, docs: b.docs[:half], again: b.again})
-		d.write(ctx, &bulk{collection: b.collection, docs: b.docs[half:], again: b.again})
+		d.write(ctx, b.with(b.docs[:half]))
+		d.write(ctx, b.with(b.docs[half:]))
 		return
 	}
 	d.failDocs(ctx, class, err, b.docs...)
 }
 
-// bulkWrite writes documents: over those with the same key if on_conflict wants
-// it.
+// bulkWrite writes the documents of a bulk.
 func (s *Sink) bulkWrite(ctx context.Context, b *bulk) error {
 	models := make([]mongo.WriteModel, len(b.docs))
 	for i, doc := range b.docs {
-		if s.conflict == conflictUpdate && doc.hasKey() {
+		if b.replaces {
 			models[i] = mongo.NewReplaceOneModel().SetFilter(bson.D{{Key: keyField, Value: doc.key}}).SetReplacement(doc.raw).SetUpsert(true)
 		} else {
 			models[i] = mongo.NewInsertOneModel().SetDocument(doc.raw)
@@ -121,7 +120,9 @@ func (d *delivery) settle(ctx context.Context, b *bulk, named mongo.BulkWriteExc
 		}
 	}
 	if len(again) > 0 {
-		d.write(ctx, &bulk{collection: b.collection, docs: again, again: true})
+		retry := b.with(again)
+		retry.again = true
+		d.write(ctx, retry)
 	}
 	written := d.present(ctx, b.collection, conflicts)
 	for i, doc := range b.docs {
