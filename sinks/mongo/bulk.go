@@ -21,8 +21,8 @@ type bulk struct {
 	// Inserts are another command, and stand in another bulk: what is inserted
 	// must not be so again since what replaces was refused.
 	replaces bool
-	// turn is how often the keys of its documents came before, in the same
-	// batch.
+	// turn is at least how often the keys of its documents came before, in the
+	// same batch.
 	turn  int
 	bytes int
 	// again is set when somebody else made the documents while they were to be
@@ -38,7 +38,8 @@ func (b *bulk) with(docs []document) *bulk {
 
 // bulks puts documents into as few bulks as possible, in the order in which they
 // have to be written. A bulk has no order in it: documents with the same key
-// stand in different ones, in theirs.
+// stand in different ones, in theirs, and what comes behind them stands behind
+// them too: 1 and 1.0 are one key.
 func (s *Sink) bulks(docs []document) []*bulk {
 	type place struct {
 		collection string
@@ -47,12 +48,13 @@ func (s *Sink) bulks(docs []document) []*bulk {
 	}
 	var all []*bulk
 	open := map[place]*bulk{}
-	turns := map[string]int{}
+	turns := map[string]int{}  // the next one, by place
+	latest := map[string]int{} // turn, by collection
 	for _, d := range docs {
 		turn := 0
 		if d.hasKey() {
-			turn = turns[d.place()]
-			turns[d.place()]++
+			turn = max(turns[d.place()], latest[d.collection])
+			turns[d.place()], latest[d.collection] = turn+1, turn
 		}
 		at := place{d.collection, s.conflict == conflictUpdate && d.hasKey(), turn}
 		size := len(d.raw) + len(d.key.Value) + frameBytes

@@ -273,6 +273,16 @@ func TestDeliver_KeyOfAnotherType(t *testing.T) {
 	require.Equal(t, []string{`{"_id":1.0,"name":"Long"}`}, b.holds(t, "ships"))
 }
 
+// Nor do such keys change the order in which they came.
+func TestDeliver_OneKeyOfTwoTypes(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t, func(cfg *config.MongoSink) { cfg.OnConflict = "update" })
+	require.Empty(t, b.deliver(t, to("ships", `{"_id":1,"n":1}`), to("ships", `{"_id":1,"n":2}`), to("ships", `{"_id":1.0,"n":3}`)))
+	require.Len(t, b.holds(t, "ships"), 1)
+	require.Contains(t, b.holds(t, "ships")[0], `"n":3`)
+}
+
 func TestDeliver_DeliveryID(t *testing.T) {
 	t.Parallel()
 

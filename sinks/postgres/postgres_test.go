@@ -324,11 +324,25 @@ func TestDeliver_OnConflict(t *testing.T) {
 func TestDeliver_OneKeyWrittenInTwoWays(t *testing.T) {
 	t.Parallel()
 
-	b := setup(t, servicestest.Postgres(t), "CREATE TABLE ships (no numeric UNIQUE, name text)", func(cfg *config.PostgresSink) {
-		cfg.OnConflict, cfg.ConflictColumns = "update", []string{"no"}
-	})
-	require.Empty(t, b.deliver(t, to("ships", `{"no":1.0,"name":"first"}`), to("ships", `{"no":1.00,"name":"second"}`), to("ships", `{"no":1,"name":"third"}`)))
-	require.Equal(t, []string{"third"}, b.rows(t, "SELECT name FROM ships"))
+	for _, keys := range [][]string{{"1.0", "1.00", "1"}, {"1", "1", "1.0"}, {"1.0", "1", "1", "2", "1.0", "2"}} {
+		t.Run(strings.Join(keys, " "), func(t *testing.T) {
+			t.Parallel()
+
+			b := setup(t, servicestest.Postgres(t), "CREATE TABLE ships (no numeric UNIQUE, n int)", func(cfg *config.PostgresSink) {
+				cfg.OnConflict, cfg.ConflictColumns = "update", []string{"no"}
+			})
+			batch := make([]sinks.Payload, len(keys))
+			last := 0
+			for i, key := range keys {
+				batch[i] = to("ships", fmt.Sprintf(`{"no":%s,"n":%d}`, key, i))
+				if key != "2" {
+					last = i
+				}
+			}
+			require.Empty(t, b.deliver(t, batch...))
+			require.Equal(t, []string{fmt.Sprint(last)}, b.rows(t, "SELECT n::text FROM ships WHERE no = 1"))
+		})
+	}
 }
 
 func TestDeliver_DeliveryID(t *testing.T) {

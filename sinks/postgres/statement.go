@@ -16,27 +16,30 @@ const maxStatement = 8 << 20
 type statement struct {
 	sql  string
 	rows []row
-	// turn is how often the keys of its rows came before, in the same batch.
+	// turn is at least how often the keys of its rows came before, in the same
+	// batch.
 	turn  int
 	bytes int
 }
 
 // statements puts rows into as few statements as possible, in the order in
 // which they have to run. Rows with the same key stand in different ones, in
-// their order: one statement cannot write a key twice.
+// their order: one statement cannot write a key twice. What comes behind them
+// stands behind them too, since only the server knows all spellings of a key.
 //
 // Inside a statement rows are ordered by key, so that two statements which
 // write the same rows wait for each other instead of locking each other out.
 func (s *Sink) statements(rows []row) []*statement {
 	var all []*statement
 	open := map[string]*statement{} // by turn and shape
-	turns := map[string]int{}       // by place
+	turns := map[string]int{}       // the next one, by place
+	latest := map[string]int{}      // turn, by table
 	var at *statement               // of the row before: most rows are like it
 	for _, r := range rows {
 		turn := 0
 		if r.key != "" {
-			turn = turns[r.place()]
-			turns[r.place()]++
+			turn = max(turns[r.place()], latest[r.table])
+			turns[r.place()], latest[r.table] = turn+1, turn
 		}
 		if at == nil || !at.takes(r, turn) {
 			place := strconv.Itoa(turn) + r.shape()
