@@ -79,6 +79,9 @@ func (s *Sink) openLocked(ctx context.Context, name string) (*os.File, error) {
 	return nil, context.Cause(ctx)
 }
 
+// open opens the file, making it if need be. A name is durable only once its
+// directories are synced: whoever finds the file empty does so, since the one
+// who made it may have failed to, or died before.
 func (s *Sink) open(name string) (*os.File, error) {
 	const flags = os.O_RDWR | os.O_APPEND
 	f, err := s.root.OpenFile(name, flags, 0)
@@ -92,6 +95,9 @@ func (s *Sink) open(name string) (*os.File, error) {
 	if err == nil && !info.Mode().IsRegular() {
 		err = errNotRegular
 	}
+	if err == nil && info.Size() == 0 {
+		err = s.syncDirs(path.Dir(name))
+	}
 	if err != nil {
 		_ = f.Close()
 		return nil, err
@@ -99,8 +105,7 @@ func (s *Sink) open(name string) (*os.File, error) {
 	return f, nil
 }
 
-// create makes a file, and the directories above it if the settings say so. A
-// name is durable only once its directory is synced.
+// create makes a file, and the directories above it if the settings say so.
 func (s *Sink) create(name string) (*os.File, error) {
 	dir := path.Dir(name)
 	if s.cfg.CreateDirs && dir != "." {
@@ -108,15 +113,7 @@ func (s *Sink) create(name string) (*os.File, error) {
 			return nil, err
 		}
 	}
-	f, err := s.root.OpenFile(name, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.syncDirs(dir); err != nil {
-		_ = f.Close()
-		return nil, err
-	}
-	return f, nil
+	return s.root.OpenFile(name, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o644)
 }
 
 // isCurrent reports whether f is still the file of that name.

@@ -178,7 +178,7 @@ func (s *Sink) compressTo(ctx context.Context, name string, from io.Reader) (err
 	if s.cfg.Fsync != fsyncBatch && s.cfg.Fsync != fsyncInterval {
 		return nil
 	}
-	return f.Sync()
+	return s.force(f)
 }
 
 // stoppable is a reader that ends with ctx.

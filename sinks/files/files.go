@@ -45,6 +45,8 @@ type Sink struct {
 	name string
 	cfg  config.FilesystemSink
 	root *os.Root
+	// force brings what was written to disk, or the names in a directory.
+	force func(*os.File) error
 
 	// lanes let one delivery of this process at a time write to a file. The
 	// file's own lock would do, but waiting for it means asking again and
@@ -76,7 +78,7 @@ func New(name string, cfg config.FilesystemSink) (*Sink, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Sink{
-		name: name, cfg: cfg, root: root, seed: maphash.MakeSeed(),
+		name: name, cfg: cfg, root: root, force: (*os.File).Sync, seed: maphash.MakeSeed(),
 		dirty: map[string]error{}, stop: stop, stopped: make(chan struct{}),
 		aside: map[string]bool{}, notCompressed: map[string]error{}, wake: make(chan struct{}, 1), compressed: make(chan struct{}),
 	}

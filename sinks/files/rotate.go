@@ -28,7 +28,7 @@ func (s *Sink) rotated(ctx context.Context, name string, f *os.File, n int) (*os
 		return f, nil
 	}
 	if s.cfg.Fsync == fsyncInterval { // the loop would look for it under its old name
-		if err := f.Sync(); err != nil {
+		if err := s.force(f); err != nil {
 			return nil, err
 		}
 	}

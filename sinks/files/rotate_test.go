@@ -2,6 +2,7 @@ package files
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -203,4 +204,43 @@ func TestSyncDirty(t *testing.T) {
 	require.Equal(t, "1\n", b.read(t, "x"))
 	b.deliver(t, "x", "2")
 	require.Equal(t, "1\n2\n", b.read(t, "x"))
+}
+
+// A name that could not be made durable, by us or by one that died meanwhile, is
+// so before anything counts as written.
+func TestOpen_SyncsDirectoriesOfAnEmptyFile(t *testing.T) {
+	t.Parallel()
+
+	for _, fsync := range []string{fsyncBatch, fsyncInterval} {
+		t.Run(fsync, func(t *testing.T) {
+			t.Parallel()
+
+			b := setupRotation(t, config.FilesystemSink{Fsync: fsync})
+			broken := errors.New("the disk is broken")
+			failing, synced := true, 0
+			b.sink.force = func(f *os.File) error {
+				switch info, err := f.Stat(); {
+				case err != nil || !info.IsDir():
+					return err
+				case failing:
+					return broken
+				}
+				synced++
+				return nil
+			}
+			p := sinks.Payload{Target: "day/x", Value: drakkar.Bytes("1")}
+			for range 2 {
+				failures := sinks.Failures(1, b.sink.Deliver(t.Context(), []sinks.Payload{p}))
+				require.Len(t, failures, 1)
+				require.ErrorIs(t, failures[0].Err, broken)
+				require.Empty(t, b.read(t, "day/x"))
+			}
+			failing = false
+			b.deliver(t, "day/x", "1")
+			require.Equal(t, 2, synced, "the directory, and the one above")
+			b.deliver(t, "day/x", "2")
+			require.Equal(t, 2, synced)
+			require.Equal(t, "1\n2\n", b.read(t, "day/x"))
+		})
+	}
 }

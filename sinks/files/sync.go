@@ -18,7 +18,7 @@ import (
 func (s *Sink) sync(name string, f *os.File) error {
 	switch s.cfg.Fsync {
 	case fsyncBatch:
-		return f.Sync()
+		return s.force(f)
 	case fsyncInterval:
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -51,7 +51,7 @@ func (s *Sink) syncFile(name string) error {
 		return err
 	}
 	defer f.Close()
-	return f.Sync()
+	return s.force(f)
 }
 
 func (s *Sink) syncLoop(ctx context.Context) {
