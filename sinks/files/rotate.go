@@ -39,10 +39,11 @@ func (s *Sink) rotated(ctx context.Context, name string, f *os.File, n int) (*os
 	if err := s.root.Rename(name, aside); err != nil {
 		return nil, fmt.Errorf("setting the file aside: %w", err)
 	}
-	if err := s.removeOld(name); err != nil {
+	err = s.removeOld(name)
+	s.compressSoon(name)
+	if err != nil {
 		return nil, err
 	}
-	s.compressSoon(name)
 	return s.openLocked(ctx, name)
 }
 
