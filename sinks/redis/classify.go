@@ -23,9 +23,11 @@ func classify(err error) sinks.Class {
 	case "WRONGTYPE": // the key holds something else
 		permanent = true
 	case "NOPERM": // for what the payload names; a command is the operator's to allow
-		permanent = strings.Contains(text, " key") || strings.Contains(text, " channel")
+		permanent = strings.Contains(strings.ToLower(text), "permissions to access ")
 	case "ERR":
-		permanent = strings.Contains(text, "exceeds maximum allowed size") || strings.Contains(text, "invalid expire")
+		// The bulk length is refused where proto-max-bulk-len is lower than usual.
+		permanent = strings.Contains(text, "exceeds maximum allowed size") || strings.Contains(text, "invalid bulk length") ||
+			strings.Contains(text, "invalid expire")
 	}
 	if permanent {
 		return sinks.Permanent
