@@ -20,15 +20,18 @@ var forbidden = []netip.Prefix{
 }
 
 // embedding are networks of IPv6 whose addresses lead to one of IPv4, with the
-// byte where that begins.
+// bytes that this is. A local network chooses one of the layouts of RFC 6052.
 var embedding = []struct {
 	in netip.Prefix
-	at int
+	at [4]int
 }{
-	{netip.MustParsePrefix("::/96"), 12},          // IPv4-compatible
-	{netip.MustParsePrefix("64:ff9b::/96"), 12},   // NAT64
-	{netip.MustParsePrefix("64:ff9b:1::/48"), 12}, // NAT64 of the local network
-	{netip.MustParsePrefix("2002::/16"), 2},       // 6to4
+	{netip.MustParsePrefix("::/96"), [4]int{12, 13, 14, 15}},          // IPv4-compatible
+	{netip.MustParsePrefix("64:ff9b::/96"), [4]int{12, 13, 14, 15}},   // NAT64
+	{netip.MustParsePrefix("64:ff9b:1::/48"), [4]int{12, 13, 14, 15}}, // NAT64 of the local network, its /96
+	{netip.MustParsePrefix("64:ff9b:1::/48"), [4]int{9, 10, 11, 12}},  // its /64
+	{netip.MustParsePrefix("64:ff9b:1::/48"), [4]int{7, 9, 10, 11}},   // its /56
+	{netip.MustParsePrefix("64:ff9b:1::/48"), [4]int{6, 7, 9, 10}},    // its /48
+	{netip.MustParsePrefix("2002::/16"), [4]int{2, 3, 4, 5}},          // 6to4
 }
 
 // guard says which addresses may be connected to.
@@ -74,7 +77,7 @@ func (g *guard) check(host string, address netip.Addr) error {
 	return nil
 }
 
-// forms are the address, and the one of IPv4 that it may stand for.
+// forms are the address, and those of IPv4 that it may stand for.
 func forms(ip netip.Addr) []netip.Addr {
 	all := []netip.Addr{ip}
 	if !ip.Is6() {
@@ -83,7 +86,7 @@ func forms(ip netip.Addr) []netip.Addr {
 	b := ip.As16()
 	for _, e := range embedding {
 		if e.in.Contains(ip) {
-			all = append(all, netip.AddrFrom4([4]byte(b[e.at:e.at+4])))
+			all = append(all, netip.AddrFrom4([4]byte{b[e.at[0]], b[e.at[1]], b[e.at[2]], b[e.at[3]]}))
 		}
 	}
 	return all
