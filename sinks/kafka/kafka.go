@@ -95,6 +95,7 @@ func (s *Sink) write(ctx context.Context, batch []sinks.Payload) ([]sinks.Failur
 // deliverAlone gives records that were found too large another chance, each by
 // itself. The broker measures what the client sends at once: where its limit is
 // below the client's, one large record, or just many, take down all of them.
+// They come behind what was written meanwhile, also of their own keys.
 func (s *Sink) deliverAlone(ctx context.Context, c *client, batch []sinks.Payload, failures []sinks.Failure) []sinks.Failure {
 	left := failures[:0]
 	for _, f := range failures {

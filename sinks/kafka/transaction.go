@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/confluentinc/confluent-kafka-go/v2/kafka"
@@ -37,7 +38,7 @@ var (
 // aborts it; the others are written in another, without it.
 func (s *Sink) transact(ctx context.Context, batch []sinks.Payload) []sinks.Failure {
 	var refused []sinks.Failure
-	alone := map[int]bool{} // what was too large together with others
+	alone := map[int]bool{} // what was too large together with others, and what is behind it
 	for which := indices(len(batch)); len(which) > 0; {
 		failures, err := s.transaction(ctx, batch, which, alone)
 		if errors.Is(err, errReplaced) {
@@ -64,8 +65,28 @@ func (s *Sink) transact(ctx context.Context, batch []sinks.Payload) []sinks.Fail
 		if !again {
 			return inOrder(append(refused, transients(which, fmt.Errorf("%w: %w", errAborted, failures[0].Err))...))
 		}
+		s.follow(batch, which, alone)
 	}
 	return inOrder(refused)
+}
+
+// follow lets what is behind a record that goes alone go alone, too, if it has
+// the same key, or chose the same partition and has none: they come last, in
+// their order.
+func (s *Sink) follow(batch []sinks.Payload, which []int, alone map[int]bool) {
+	late := map[string]bool{}
+	for _, i := range which {
+		p := batch[i]
+		if len(p.Key) == 0 && p.Partition == nil {
+			continue
+		}
+		place := cmp.Or(p.Topic, s.topic) + "\x00" + string(p.Key)
+		if p.Partition != nil {
+			place += "\x00" + strconv.Itoa(int(*p.Partition))
+		}
+		alone[i] = alone[i] || late[place]
+		late[place] = alone[i]
+	}
 }
 
 func transients(which []int, err error) []sinks.Failure {

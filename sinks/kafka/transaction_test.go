@@ -10,6 +10,7 @@ import (
 	ckafka "github.com/confluentinc/confluent-kafka-go/v2/kafka"
 	"github.com/stretchr/testify/require"
 
+	"github.com/drakkar-go/drakkar"
 	"github.com/drakkar-go/drakkar/config"
 	"github.com/drakkar-go/drakkar/integration/services/servicestest"
 	"github.com/drakkar-go/drakkar/sinks"
@@ -120,6 +121,29 @@ func TestTransactions_AllOrNone(t *testing.T) {
 	require.Len(t, sinks.Failures(2, s.Deliver(t.Context(), batch[:2])), 2)
 	require.NoError(t, s.Deliver(t.Context(), batch[:2]), "another producer goes on")
 	require.Len(t, committed(t, brokers, topic), 31)
+}
+
+// What goes alone, since it was too large together with others, keeps what is
+// behind it with its key behind it.
+func TestTransactions_OrderOfAKey(t *testing.T) {
+	t.Parallel()
+
+	brokers := servicestest.Kafka(t)
+	topic := fmt.Sprintf("drakkar-test-%d", time.Now().UnixNano())
+	makeTopic(t, brokers, topic, map[string]string{"max.message.bytes": "500000"})
+	// The client puts some 1,000,000 bytes together: the first records are too
+	// much, and the others are not.
+	batch := make([]sinks.Payload, 12)
+	for i := range batch {
+		batch[i] = sinks.Payload{ID: fmt.Sprint(i), Key: drakkar.Bytes("key"), Value: noise(100_000)}
+		batch[i].Value[0] = byte(i)
+	}
+	require.NoError(t, newSink(t, transactional(brokers, topic)).Deliver(t.Context(), batch))
+	values := committed(t, brokers, topic)
+	require.Len(t, values, len(batch))
+	for i, v := range values {
+		require.EqualValues(t, i, v[0])
+	}
 }
 
 func TestNew_Acks(t *testing.T) {
