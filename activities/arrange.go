@@ -98,19 +98,7 @@ func (a *Activities) isolate(
 	ctx context.Context, in workflows.ArrangeInput, msgs []drakkar.Parsed, attempts int,
 ) (tasks []drakkar.Task, letters []workflows.Letter, err error) {
 	if len(msgs) == 1 {
-		for range min(2, in.Retry.MaxAttempts) {
-			if tasks, err = a.arrange(ctx, in, msgs); err == nil {
-				return tasks, nil, nil
-			}
-			if ctx.Err() != nil {
-				return nil, nil, context.Cause(ctx)
-			}
-			if isPending(err) {
-				return nil, nil, err
-			}
-			attempts++
-		}
-		return nil, []workflows.Letter{arrangeLetter(msgs[0], err, attempts)}, nil
+		return a.arrangeAlone(ctx, in, msgs, attempts)
 	}
 	half := len(msgs) / 2
 	for _, part := range [][]drakkar.Parsed{msgs[:half], msgs[half:]} {
@@ -131,6 +119,23 @@ func (a *Activities) isolate(
 		tasks, letters = append(tasks, some...), append(letters, bad...)
 	}
 	return tasks, letters, nil
+}
+
+// arrangeAlone is isolate of a single message.
+func (a *Activities) arrangeAlone(
+	ctx context.Context, in workflows.ArrangeInput, msgs []drakkar.Parsed, attempts int,
+) (tasks []drakkar.Task, letters []workflows.Letter, err error) {
+	for range min(2, in.Retry.MaxAttempts) {
+		tasks, err = a.arrange(ctx, in, msgs)
+		switch {
+		case err == nil, isPending(err):
+			return tasks, nil, err
+		case ctx.Err() != nil:
+			return nil, nil, context.Cause(ctx)
+		}
+		attempts++
+	}
+	return nil, []workflows.Letter{arrangeLetter(msgs[0], err, attempts)}, nil
 }
 
 // plan packs what Arrange made, and what its tasks came to if they were run at

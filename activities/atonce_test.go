@@ -92,7 +92,7 @@ func TestArrange_AtOnce(t *testing.T) {
 		"AHookWasSlow": func(t *testing.T, b *testBundle, _ *workflows.ArrangeInput) {
 			t.Helper()
 			b.handler.complete = func(drakkar.Result) (drakkar.CollectResult, error) {
-				time.Sleep(500 * time.Millisecond) // what it does takes as long
+				<-time.After(500 * time.Millisecond) // so long does what it does take
 				return drakkar.CollectResult{}, nil
 			}
 			_, err := run[workflows.Outcome](t, b, b.acts.Execute, workflows.ExecuteInput{Window: ref(), Batch: batch(drakkar.Task{})})

@@ -114,8 +114,7 @@ func (r reader) Read(ctx context.Context, topic string, partition int32, offset 
 func pending(c client.Client) activities.Pending {
 	return func(ctx context.Context, id string) (out []blobs.List[workflows.TaskSpec], err error) {
 		v, err := c.QueryWorkflow(ctx, id, "", workflows.PendingQuery)
-		var gone *serviceerror.NotFound
-		if errors.As(err, &gone) {
+		if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
 			return nil, nil // it has no tasks under way
 		}
 		if err != nil {

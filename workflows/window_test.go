@@ -179,9 +179,7 @@ func TestWindowArrange_AtOnce(t *testing.T) {
 		}
 		all.Batch.Tasks.Len = n
 		out := succeed(all)
-		for _, b := range p.Batches[n:] {
-			out.FollowUps = append(out.FollowUps, b)
-		}
+		out.FollowUps = p.Batches[n:]
 		p.Outcome, p.Counts, p.Batches = &out, workflows.Counts{}, nil
 		for _, m := range in.Messages {
 			p.Counts = append(p.Counts, workflows.Count{First: m.Offset, Last: m.Offset, N: 1})
