@@ -227,17 +227,18 @@ type Ingest struct {
 	// late commit of a former owner does not stay.
 	RecommitInterval time.Duration `yaml:"recommit_interval" default:"30s" range:"1s..1h"`
 
-	// Messages that may wait in this process before all of its partitions are
-	// paused.
+	// Messages that may wait in this process before partitions are paused that
+	// have more than their part of low_messages.
 	HighMessages int `yaml:"high_messages" default:"20000" range:"1..10000000"`
 
-	// Messages at which reading goes on. Below high_messages.
+	// Messages at which all partitions are read on. Below high_messages.
 	LowMessages int `yaml:"low_messages" default:"10000" range:"0..10000000"`
 
-	// Bytes of keys, values and headers that may wait in this process.
+	// Bytes of keys, values and headers that may wait in this process before
+	// partitions are paused that have more than their part of low_bytes.
 	HighBytes int `yaml:"high_bytes" default:"67108864" range:"65536.."`
 
-	// Bytes at which reading goes on. Below high_bytes.
+	// Bytes at which all partitions are read on. Below high_bytes.
 	LowBytes int `yaml:"low_bytes" default:"33554432" range:"0.."`
 
 	// Messages that may wait in one partition before it is paused.

@@ -76,6 +76,47 @@ func TestFlow(t *testing.T) {
 		require.Eventually(t, func() bool { return paused(p) == 0 }, eventually, soon)
 	})
 
+	// What waits for a sink that is away fills the process, for as long as that
+	// takes. Whoever does not need the sink is read all the same.
+	t.Run("HeldPartitionsLeaveRoom", func(t *testing.T) {
+		t.Parallel()
+
+		const held = 5
+		for name, high := range map[string]int{"TheyFillTheProcess": 100, "TheyKeepItAboveLow": 110} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+
+				b := setup(t, held+1)
+				p := b.start(t, "w1", func(o *Options) {
+					o.Ingest.MaxOpenWindows = 1
+					o.Ingest.HighMessages, o.Ingest.LowMessages = high, 60
+					o.Ingest.PartitionHighMessages, o.Ingest.PartitionLowMessages = 20, 5
+				})
+				p.ready(t, held+1)
+				for id := range int32(held) {
+					b.produce(t, id, 1)
+				}
+				b.awaitWindows(t, held)
+				for id := range int32(held) {
+					b.produce(t, id, 60)
+				}
+				require.Eventually(t, func() bool { return paused(p) >= held && p.State().Messages == 20*held }, eventually, soon)
+				b.produce(t, held, 500)
+				require.Eventually(t, func() bool {
+					for _, w := range b.windows.all() {
+						if w.in.Partition == held && w.status == "running" {
+							b.windows.end("completed", w.in.WorkflowID())
+						}
+					}
+					require.LessOrEqual(t, p.State().Messages, high+60)
+					return b.committed(t, held).offset == 500
+				}, eventually, soon)
+				require.Equal(t, upTo(500), b.windows.offsets(held))
+				require.Equal(t, held, paused(p))
+			})
+		}
+	})
+
 	t.Run("OneOpenWindowKeepsTheOrder", func(t *testing.T) {
 		t.Parallel()
 

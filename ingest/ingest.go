@@ -87,7 +87,10 @@ type Ingest struct {
 	rereading chan struct{} // a semaphore
 	work      sync.WaitGroup
 	tells     sync.WaitGroup
-	pressure  hysteresis // of the poll goroutine
+
+	// Of the poll goroutine.
+	pressure hysteresis
+	portion  hysteresis // of each partition in it
 
 	queuedMessages atomic.Int64
 	queuedBytes    atomic.Int64

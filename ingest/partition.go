@@ -46,6 +46,7 @@ type partition struct {
 	fetched  bool // the client has it
 	reading  bool
 	paused   bool
+	beyond   bool // its portion of the process
 	pressure hysteresis
 
 	mu        sync.Mutex

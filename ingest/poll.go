@@ -115,8 +115,10 @@ func outOfRange(e kafka.Error) bool {
 
 // relieve pauses and resumes partitions as what waits asks for.
 func (i *Ingest) relieve() {
+	ps := i.owned()
+	i.portion = i.pressure.portion(len(ps))
 	i.pressure.update(i.waiting())
-	for _, p := range i.owned() {
+	for _, p := range ps {
 		i.press(p)
 	}
 }
@@ -126,8 +128,10 @@ func (i *Ingest) press(p *partition) {
 	if !p.reading {
 		return
 	}
-	own := p.pressure.update(p.queued())
-	want := own || i.pressure.paused
+	queued, portion := p.queued(), i.portion
+	portion.paused = p.beyond
+	p.beyond = portion.update(queued)
+	want := p.pressure.update(queued) || i.pressure.paused && p.beyond
 	if want == p.paused {
 		return
 	}
