@@ -14,10 +14,16 @@ import (
 // both end up with the same.
 //
 // The epoch begins at the committed position, or where the log begins when
-// there is none. A position that is not in the log any more moves into it; what
-// is skipped so is reported.
+// there is none. One that we have committed for a topic that was made again
+// since is none: commits go by name, so it has landed in the new topic before
+// that was noticed. A position that is not in the log any more moves into it;
+// what is skipped so is reported.
 func (a *assignment) begin(ctx context.Context, f found, why string) error {
-	start := f.offset
+	from := f.offset
+	if why == topicMadeAgain {
+		from = noOffset
+	}
+	start := from
 	if start == noOffset {
 		start = f.low
 	}
@@ -31,8 +37,8 @@ func (a *assignment) begin(ctx context.Context, f found, why string) error {
 		return fmt.Errorf("beginning epoch %s: %w", epoch, err)
 	}
 	a.newEpoch = why
-	if f.offset != noOffset && f.offset < start {
-		a.skipped(f.offset, start)
+	if from != noOffset && from < start {
+		a.skipped(from, start)
 	}
 	return nil
 }

@@ -103,6 +103,10 @@ func (m metadata) sound() bool {
 	return true
 }
 
+// topicMadeAgain is why metadata is not trusted that is right but for the topic:
+// nobody but us has set the offset, and not for this topic.
+const topicMadeAgain = "the topic was deleted and made again"
+
 // distrust says why metadata does not describe the offset it was found with, or
 // is empty when it does. Tools that reset or translate offsets copy metadata
 // they do not understand, which is why the offset itself is part of it.
@@ -113,7 +117,7 @@ func (m metadata) distrust(c committed, pipeline, topicID string) string {
 	case m.Pipeline != pipeline:
 		return fmt.Sprintf("the offset was committed by pipeline %q", m.Pipeline)
 	case m.TopicID != topicID:
-		return "the topic was deleted and made again"
+		return topicMadeAgain
 	default:
 		return ""
 	}

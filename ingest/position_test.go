@@ -84,10 +84,13 @@ func TestPosition(t *testing.T) {
 		name   string
 		change func(*metadata)
 		why    string
+		from   int64
 	}{
-		{"OffsetWasReset", func(m *metadata) { m.Offset, m.Window = 9, 9 }, "behind our back"},
-		{"OtherPipeline", func(m *metadata) { m.Pipeline = "other" }, `pipeline "other"`},
-		{"TopicMadeAgain", func(m *metadata) { m.TopicID = "other" }, "deleted and made again"},
+		{"OffsetWasReset", func(m *metadata) { m.Offset, m.Window = 9, 9 }, "behind our back", 5},
+		{"OtherPipeline", func(m *metadata) { m.Pipeline = "other" }, `pipeline "other"`, 5},
+		{"TopicMadeAgain", func(m *metadata) { m.TopicID = "other" }, "deleted and made again", 0},
+		{"TopicMadeAgainAndReset", func(m *metadata) { m.TopicID, m.Offset, m.Window = "other", 9, 9 }, "behind our back", 5},
+		{"TopicMadeAgainOfOtherPipeline", func(m *metadata) { m.TopicID, m.Pipeline = "other", "other" }, `pipeline "other"`, 5},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -97,7 +100,7 @@ func TestPosition(t *testing.T) {
 			known(t, b, committed{offset: 5}, tt.change)
 			ready, offsets := run(t, b, 0)
 			require.Contains(t, ready.NewEpoch, tt.why)
-			require.Equal(t, upTo(20)[5:], offsets)
+			require.Equal(t, upTo(20)[tt.from:], offsets)
 		})
 	}
 
@@ -204,6 +207,22 @@ func TestPosition(t *testing.T) {
 		require.True(t, eventsOf[events.IngestFailed](p.events)[0].Stuck)
 		require.Equal(t, int64(2), b.committed(t, 0).offset)
 		require.Empty(t, b.windows.offsets(0))
+	})
+
+	// What the offset said was about another log: nothing of this one is skipped.
+	t.Run("TopicMadeAgainAndExpired", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, 1)
+		b.produce(t, 0, 20)
+		b.deleteBefore(t, 0, 12)
+		known(t, b, committed{offset: 5}, func(m *metadata) { m.TopicID = "other" })
+		b.windows.completes = true
+		p := b.start(t, "w1")
+		p.ready(t, 1)
+		b.awaitCommitted(t, 0, 20)
+		require.Equal(t, upTo(20)[12:], b.windows.offsets(0))
+		require.Empty(t, eventsOf[events.OffsetsSkipped](p.events))
 	})
 
 	t.Run("ExpiredOffset", func(t *testing.T) {

@@ -146,7 +146,7 @@ func TestRealKafka(t *testing.T) {
 		b := setupReal(t)
 		b.windows.completes = true
 		topic := b.topic(t, ".a", 1)
-		p := b.start(t, func(o *Options) { o.Kafka.SourceTopic = topic })
+		p := b.start(t, recommits, func(o *Options) { o.Kafka.SourceTopic = topic })
 		b.produce(t, topic, 3, "", true)
 		awaitSources(t, b, map[source]int{{topic, 0}: 3})
 		require.Eventually(t, func() bool {
@@ -162,11 +162,15 @@ func TestRealKafka(t *testing.T) {
 		}, patient, soon)
 		b.topic(t, ".a", 1)
 		b.produce(t, topic, 5, "", true)
+		committed := len(eventsOf[events.Committed](p.events))
+		require.Eventually(t, func() bool { return len(eventsOf[events.Committed](p.events)) > committed }, patient, soon,
+			"what was committed of the old topic lands in the new one")
 		require.Eventually(t, func() bool {
 			p.checkTopics(t.Context())
 			s := p.State().Partitions
 			return len(s) == 1 && s[0].Epoch != epoch && s[0].Committed == 5
 		}, patient, time.Second)
+		require.Equal(t, upTo(5), b.windows.offsetsOf(p.State().Partitions[0].Epoch), "the first messages too")
 		all := b.windows.all()
 		require.NotEqual(t, all[0].in.TopicID, all[len(all)-1].in.TopicID)
 	})

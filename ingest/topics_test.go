@@ -3,6 +3,7 @@ package ingest
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -76,6 +77,9 @@ func (f *fakeWindows) sources() map[source]int {
 func from(topics string) func(*Options) {
 	return func(o *Options) { o.Kafka.SourceTopic = topics }
 }
+
+// recommits commits again what nobody has moved.
+func recommits(o *Options) { o.Ingest.RecommitInterval = 20 * time.Millisecond }
 
 func TestTopics(t *testing.T) {
 	t.Parallel()
@@ -235,7 +239,7 @@ func TestTopics(t *testing.T) {
 
 		b := setup(t, 1)
 		b.windows.completes = true
-		p := b.start(t, "w1")
+		p := b.start(t, "w1", recommits)
 		p.ready(t, 1)
 		b.produce(t, 0, 3)
 		b.awaitCommitted(t, 0, 3)
@@ -243,6 +247,7 @@ func TestTopics(t *testing.T) {
 		b.deleteTopic(t, testTopic)
 		b.createTopic(t, testTopic, 1)
 		b.produceTo(t, testTopic, 0, 5) // further than the old one got
+		b.awaitCommitted(t, 0, 3)       // what was committed of the old one lands in the new one
 		p.checkTopics(t.Context())
 		require.Eventually(t, func() bool {
 			ready := eventsOf[events.AssignmentReady](p.events)
@@ -250,6 +255,7 @@ func TestTopics(t *testing.T) {
 			return last.Epoch != before && last.NewEpoch != ""
 		}, eventually, soon)
 		b.awaitCommitted(t, 0, 5)
+		require.Equal(t, upTo(5), b.windows.offsetsOf(p.State().Partitions[0].Epoch))
 		all := b.windows.all()
 		require.NotEqual(t, all[0].in.TopicID, all[len(all)-1].in.TopicID)
 		p.ready(t, 1)

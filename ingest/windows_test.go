@@ -277,6 +277,20 @@ func (f *fakeWindows) offsets(partition int32) []int64 {
 	return out
 }
 
+// offsetsOf are those of the messages of all windows of an epoch.
+func (f *fakeWindows) offsetsOf(epoch string) []int64 {
+	var out []int64
+	for _, w := range f.all() {
+		if w.in.Epoch != epoch {
+			continue
+		}
+		for _, m := range w.in.Messages {
+			out = append(out, m.Offset)
+		}
+	}
+	return out
+}
+
 // awaitLooks waits until the window was looked at n times more.
 func (b *testBundle) awaitLooks(t *testing.T, id string, n int) {
 	t.Helper()
