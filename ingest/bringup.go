@@ -37,19 +37,13 @@ func (i *Ingest) bringUp(p *partition) {
 // prepare finds out where the partition goes on, for as long as it takes. Its
 // error is the end of the ownership, or that the partition is refused.
 func (i *Ingest) prepare(p *partition) (plan, error) {
-	select {
-	case i.preparing <- struct{}{}:
-		defer func() { <-i.preparing }()
-	case <-p.ctx.Done():
-		return plan{}, context.Cause(p.ctx)
-	}
 	a := &assignment{
 		pipeline: i.opt.Pipeline, topic: p.topic, partition: p.id,
 		broker: i.broker.of(p.topic), windows: i.opt.Temporal,
 		commit: i.committer.one, record: i.events.Record, now: time.Now,
 	}
 	for attempt := 1; ; attempt++ {
-		pl, err := a.prepare(p.ctx)
+		pl, err := i.prepareOnce(p, a)
 		var unknown *unknownVersionError
 		switch {
 		case p.ctx.Err() != nil:
@@ -67,6 +61,18 @@ func (i *Ingest) prepare(p *partition) (plan, error) {
 			return plan{}, err
 		}
 	}
+}
+
+// prepareOnce makes one attempt in its turn. Between attempts others have
+// theirs: partitions that cannot be prepared hold up no other.
+func (i *Ingest) prepareOnce(p *partition, a *assignment) (plan, error) {
+	select {
+	case i.preparing <- struct{}{}:
+		defer func() { <-i.preparing }()
+	case <-p.ctx.Done():
+		return plan{}, context.Cause(p.ctx)
+	}
+	return a.prepare(p.ctx)
 }
 
 // beginReading hands the partition to the client, at the offset where it goes

@@ -188,6 +188,44 @@ func TestRebalance(t *testing.T) {
 		require.Equal(t, upTo(3), b.windows.offsets(0))
 	})
 
+	// As many as are prepared at a time cannot be, and the others are.
+	t.Run("PartitionsThatCannotBePreparedHoldUpNoOther", func(t *testing.T) {
+		t.Parallel()
+
+		const stuck = preparations
+		b := setup(t, stuck+4)
+		var away atomic.Bool
+		away.Store(true)
+		b.cluster.ControlKey(int16(kmsg.ListOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.cluster.KeepControl()
+			asked := req.(*kmsg.ListOffsetsRequest).Topics[0].Partitions[0].Partition
+			if !away.Load() || asked >= stuck {
+				return nil, nil, false
+			}
+			res := req.ResponseKind().(*kmsg.ListOffsetsResponse)
+			topic := kmsg.NewListOffsetsResponseTopic()
+			topic.Topic = testTopic
+			part := kmsg.NewListOffsetsResponseTopicPartition()
+			part.Partition, part.ErrorCode = asked, kerr.TopicAuthorizationFailed.Code
+			topic.Partitions = append(topic.Partitions, part)
+			res.Topics = append(res.Topics, topic)
+			return res, nil, true
+		})
+		p := b.start(t, "w1")
+		running := func() (n int) {
+			for _, s := range p.State().Partitions {
+				if s.Phase == Running {
+					n++
+				}
+			}
+			return n
+		}
+		require.Eventually(t, func() bool { return running() == 4 }, eventually, soon)
+		require.NotEmpty(t, p.Ready(t.Context()))
+		away.Store(false)
+		p.ready(t, stuck+4)
+	})
+
 	// The client looks up a logical offset in its own time and goes there, even
 	// if it was sent elsewhere meanwhile. Whatever lay before it was lost then.
 	t.Run("TheClientLooksUpNoOffset", func(t *testing.T) {
