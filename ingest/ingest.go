@@ -91,10 +91,11 @@ type Ingest struct {
 	// Of the poll goroutine.
 	pressure hysteresis
 	portion  hysteresis // of each partition in it
+	strays   int        // positions out of the log that are not found yet
+	checking bool       // somebody looks for them
 
 	queuedMessages atomic.Int64
 	queuedBytes    atomic.Int64
-	checking       atomic.Bool
 	commitHangs    atomic.Bool
 	fatal          atomic.Bool // the client is of no use any more
 

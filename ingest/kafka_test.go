@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -128,6 +129,25 @@ func (b *testBundle) deleteBefore(t *testing.T, partition int32, offset int64) {
 	res, err := req.RequestWith(t.Context(), b.kafka)
 	require.NoError(t, err)
 	require.Zero(t, res.Topics[0].Partitions[0].ErrorCode)
+}
+
+// refuseEnds refuses to tell the ends of some partitions' logs.
+func (b *testBundle) refuseEnds(refused func(partition int32) bool) {
+	b.cluster.ControlKey(int16(kmsg.ListOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.cluster.KeepControl()
+		asked := req.(*kmsg.ListOffsetsRequest).Topics[0].Partitions[0].Partition
+		if !refused(asked) {
+			return nil, nil, false
+		}
+		res := req.ResponseKind().(*kmsg.ListOffsetsResponse)
+		topic := kmsg.NewListOffsetsResponseTopic()
+		topic.Topic = testTopic
+		part := kmsg.NewListOffsetsResponseTopicPartition()
+		part.Partition, part.ErrorCode = asked, kerr.TopicAuthorizationFailed.Code
+		topic.Partitions = append(topic.Partitions, part)
+		res.Topics = append(res.Topics, topic)
+		return res, nil, true
+	})
 }
 
 // recorded keeps the events of one process.

@@ -104,7 +104,7 @@ func (i *Ingest) clientError(e kafka.Error) {
 	}
 	i.events.Record(events.ConsumerError{Err: e})
 	if outOfRange(e) {
-		i.goCheckPositions()
+		i.stray()
 	}
 }
 

@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/confluentinc/confluent-kafka-go/v2/kafka"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/drakkar-go/drakkar/events"
 	"github.com/drakkar-go/drakkar/workflows"
@@ -265,21 +268,41 @@ func TestPosition(t *testing.T) {
 		b.awaitCommitted(t, 0, 8)
 	})
 
+	// hold fills partitions until they are paused behind an open window each.
+	hold := func(t *testing.T, b *testBundle, p *process, partitions ...int32) {
+		t.Helper()
+
+		for _, id := range partitions {
+			b.produce(t, id, 1)
+		}
+		b.awaitWindows(t, len(partitions))
+		for _, id := range partitions {
+			b.produce(t, id, 30)
+			require.Eventually(t, func() bool { return p.State().Partitions[id].Paused }, eventually, soon)
+		}
+	}
+	small := func(o *Options) {
+		o.Ingest.MaxOpenWindows = 1
+		o.Ingest.PartitionHighMessages, o.Ingest.PartitionLowMessages = 3, 0
+	}
+	// begun is how often a partition was brought up.
+	begun := func(p *process, partition int32) (n int) {
+		for _, r := range eventsOf[events.AssignmentReady](p.events) {
+			if r.Partition == partition {
+				n++
+			}
+		}
+		return n
+	}
+
 	for _, protocol := range []string{"classic", "consumer"} {
 		t.Run("ExpiredWhileItIsRead/"+protocol, func(t *testing.T) {
 			t.Parallel()
 
 			b := setup(t, 1)
-			p := b.start(t, "w1", func(o *Options) {
-				o.Kafka.GroupProtocol = protocol
-				o.Ingest.MaxOpenWindows = 1
-				o.Ingest.PartitionHighMessages, o.Ingest.PartitionLowMessages = 3, 0
-			})
+			p := b.start(t, "w1", small, func(o *Options) { o.Kafka.GroupProtocol = protocol })
 			p.ready(t, 1)
-			b.produce(t, 0, 1)
-			b.awaitWindows(t, 1)
-			b.produce(t, 0, 30)
-			require.Eventually(t, func() bool { return p.State().Partitions[0].Paused }, eventually, soon)
+			hold(t, b, p, 0)
 			read := p.State().Partitions[0].Read
 			b.deleteBefore(t, 0, 25)
 			b.windows.completeAll()
@@ -296,6 +319,71 @@ func TestPosition(t *testing.T) {
 			b.awaitCommitted(t, 0, 34)
 		})
 	}
+
+	t.Run("ExpiredBesideALogThatCannotBeAskedFor", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, 3)
+		p := b.start(t, "w1", small)
+		p.ready(t, 3)
+		hold(t, b, p, 0)
+		b.deleteBefore(t, 0, 25)
+		b.refuseEnds(func(partition int32) bool { return partition == 1 })
+		b.windows.completeAll()
+		b.awaitCommitted(t, 0, 31)
+		require.Equal(t, []int{2, 1, 1}, []int{begun(p, 0), begun(p, 1), begun(p, 2)})
+	})
+
+	// The second is about a partition that has been looked at already.
+	t.Run("ExpiredWhileItIsLookedForAnother", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, 2)
+		p := b.start(t, "w1", small)
+		p.ready(t, 2)
+		hold(t, b, p, 0, 1)
+		looking, goOn := make(chan struct{}), make(chan struct{})
+		var once sync.Once
+		b.cluster.ControlKey(int16(kmsg.ListOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.cluster.KeepControl()
+			asked := req.(*kmsg.ListOffsetsRequest).Topics[0].Partitions[0]
+			if asked.Partition == 1 && asked.Timestamp == -1 { // its beginning is known
+				once.Do(func() {
+					close(looking)
+					b.cluster.SleepControl(func() { <-goOn })
+				})
+			}
+			return nil, nil, false
+		})
+		tell := func() {
+			stray := kafka.NewError(kafka.ErrAutoOffsetReset, "out of range", false)
+			require.NoError(t, p.onPoll(t.Context(), func() error { p.clientError(stray); return nil }))
+		}
+		b.deleteBefore(t, 0, 25)
+		tell()
+		<-looking
+		b.deleteBefore(t, 1, 25)
+		tell()
+		close(goOn)
+		for id := range int32(2) {
+			require.Eventually(t, func() bool { return begun(p, id) == 2 }, eventually, soon, "partition %d", id)
+		}
+		require.Len(t, eventsOf[events.OffsetsSkipped](p.events), 2)
+	})
+
+	// The client knows of one, and its position may be in the log again.
+	t.Run("AllAreBroughtUpWhenNoneIsFound", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, 2)
+		p := b.start(t, "w1")
+		p.ready(t, 2)
+		stray := kafka.NewError(kafka.ErrAutoOffsetReset, "out of range", false)
+		require.NoError(t, p.onPoll(t.Context(), func() error { p.clientError(stray); return nil }))
+		for id := range int32(2) {
+			require.Eventually(t, func() bool { return begun(p, id) == 2 }, eventually, soon, "partition %d", id)
+		}
+	})
 
 	t.Run("Gaps", func(t *testing.T) {
 		t.Parallel()

@@ -140,68 +140,6 @@ func (i *Ingest) tell(topic string, ids []int32, revoked bool) {
 	})
 }
 
-// goCheckPositions looks for partitions whose position is not in the log any
-// more, because retention or a truncation passed it, and brings them up anew:
-// that adopts what is open and moves the position into the log. The client
-// does not say which partition it is about; when none is found, all are brought
-// up, because one of them is not fetched any more.
-func (i *Ingest) goCheckPositions() {
-	if !i.checking.CompareAndSwap(false, true) {
-		return
-	}
-	i.work.Go(func() {
-
-		outside, err := i.outside(i.run)
-		if err != nil {
-			return // the process stops
-		}
-		_ = i.onPoll(i.run, func() error {
-			i.checking.Store(false)
-			for _, p := range outside {
-				i.reassign(p)
-			}
-			return nil
-		})
-	})
-}
-
-// outside are the partitions whose position is not in the log.
-func (i *Ingest) outside(ctx context.Context) ([]*partition, error) {
-	var out, all []*partition
-	for _, p := range i.owned() {
-		if !p.running() {
-			continue
-		}
-		low, high, err := i.endsForEver(p)
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		if err != nil {
-			continue // it was let go meanwhile: its topic may be gone
-		}
-		all = append(all, p)
-		if at := p.readUpTo(); at < low || at > high {
-			out = append(out, p)
-		}
-	}
-	if len(out) == 0 {
-		return all, nil
-	}
-	return out, nil
-}
-
-// endsForEver asks for the ends of a partition's log for as long as it is owned.
-func (i *Ingest) endsForEver(p *partition) (low, high int64, err error) {
-	for attempt := 1; ; attempt++ {
-		if low, high, err = i.broker.of(p.topic).Ends(p.ctx, p.id); err == nil {
-			return low, high, nil
-		}
-		if err := pause(p.ctx, backoff(attempt)); err != nil {
-			return 0, 0, err
-		}
-	}
-}
-
 // reassign brings a partition up anew, on the poll goroutine. The client has
 // given up fetching it and refuses to seek, so it is taken from it until its
 // position is known; the group does not notice.

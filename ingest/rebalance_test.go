@@ -196,21 +196,7 @@ func TestRebalance(t *testing.T) {
 		b := setup(t, stuck+4)
 		var away atomic.Bool
 		away.Store(true)
-		b.cluster.ControlKey(int16(kmsg.ListOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
-			b.cluster.KeepControl()
-			asked := req.(*kmsg.ListOffsetsRequest).Topics[0].Partitions[0].Partition
-			if !away.Load() || asked >= stuck {
-				return nil, nil, false
-			}
-			res := req.ResponseKind().(*kmsg.ListOffsetsResponse)
-			topic := kmsg.NewListOffsetsResponseTopic()
-			topic.Topic = testTopic
-			part := kmsg.NewListOffsetsResponseTopicPartition()
-			part.Partition, part.ErrorCode = asked, kerr.TopicAuthorizationFailed.Code
-			topic.Partitions = append(topic.Partitions, part)
-			res.Topics = append(res.Topics, topic)
-			return res, nil, true
-		})
+		b.refuseEnds(func(partition int32) bool { return away.Load() && partition < stuck })
 		p := b.start(t, "w1")
 		running := func() (n int) {
 			for _, s := range p.State().Partitions {
