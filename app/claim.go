@@ -62,6 +62,9 @@ type claim struct {
 	worker    string
 	records   storeRecords
 	log       *zap.Logger
+
+	// confirmed is the id of this store that was the recorded one last.
+	confirmed string
 }
 
 // foreignError says that the store is not the pipeline's.
@@ -89,9 +92,10 @@ func (c *claim) check(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("reading which windows.store the pipeline has: %w", err)
 		case ok && known.ID == own.ID:
+			c.confirmed = own.ID
 			return nil
 		case ok:
-			if err := c.takeOver(ctx, known); err != nil {
+			if err := c.takeOver(ctx, own, known); err != nil {
 				return err
 			}
 		}
@@ -100,6 +104,7 @@ func (c *claim) check(ctx context.Context) error {
 			return fmt.Errorf("recording which windows.store the pipeline has: %w", err)
 		}
 		if written { // should another have replaced it meanwhile, the next check sees it
+			c.confirmed = own.ID
 			return nil
 		}
 	}
@@ -110,9 +115,16 @@ func (c *claim) check(ctx context.Context) error {
 // store that somebody has set may not: what lies in the other would be lost
 // without a word. The default directory goes with its host, so it may once
 // nobody else has the one that is recorded.
-func (c *claim) takeOver(ctx context.Context, known storeRecord) error {
+//
+// A directory of this host that was emptied has a new id. When the record is
+// another although ours is the one that was recorded, an executor with the same
+// host name has a directory of its own, as in a container with its own /tmp.
+func (c *claim) takeOver(ctx context.Context, own, known storeRecord) error {
 	if !c.byDefault {
 		return c.foreign(known, "")
+	}
+	if known.Host == c.host && own.ID == c.confirmed {
+		return c.foreign(known, "It has the same name and is another directory. ")
 	}
 	if known.Host != c.host {
 		others, err := c.alive(ctx)

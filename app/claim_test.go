@@ -152,6 +152,34 @@ func TestClaim(t *testing.T) {
 		})
 	}
 
+	// Of two executors with the same host name and directories of their own, each
+	// has the default directory of this host and no reason to think that it is
+	// another.
+	t.Run("TwoOfOneHostDoNotTakeTurns", func(t *testing.T) {
+		t.Parallel()
+
+		records := &fakeRecords{}
+		executor := func(id string) (*fakeStore, *claim) {
+			s := &fakeStore{id: id, place: "/ours"}
+			return s, &claim{store: s, byDefault: true, host: "here", worker: "w" + id, records: records, log: zap.NewNop()}
+		}
+		_, first := executor("1")
+		require.NoError(t, first.check(t.Context()))
+		require.NoError(t, first.check(t.Context()))
+		store, second := executor("2")
+		require.NoError(t, second.check(t.Context()), "it may be the first after the directory was emptied")
+		err := first.check(t.Context())
+		require.True(t, isForeign(err), "%v", err)
+		require.ErrorContains(t, err, "is another directory. Set windows.store to one directory that all executors share")
+		require.Equal(t, "2", records.record.ID, "the record stays")
+		require.NoError(t, second.check(t.Context()))
+
+		// Its directory is emptied while it runs.
+		store.id = "3"
+		require.NoError(t, second.check(t.Context()))
+		require.Equal(t, "3", records.record.ID)
+	})
+
 	t.Run("WhatCannotBeReadIsNoForeignStore", func(t *testing.T) {
 		t.Parallel()
 
