@@ -43,6 +43,7 @@ type plan struct {
 	adopted []adoptedWindow
 
 	committed int64
+	told      int64 // where the chain ends by what is committed
 	read      int64 // the first offset to read
 	newEpoch  string
 }
@@ -153,7 +154,7 @@ func (a *assignment) trusted(f found) (m metadata, why string, err error) {
 func (a *assignment) walk(ctx context.Context, f found, m metadata) (plan, error) {
 	p := plan{
 		chain: a.link(m.Epoch, 0), topicID: f.topicID,
-		tracker: watermark.New(m.Window, f.offset), committed: f.offset,
+		tracker: watermark.New(m.Window, f.offset), committed: f.offset, told: m.end(),
 	}
 	for {
 		next := a.link(m.Epoch, p.tracker.Next())

@@ -32,11 +32,7 @@ func TestGone(t *testing.T) {
 
 		require.Eventually(t, func() bool {
 			m, ours, err := parseMetadata(b.committed(t, 0).metadata)
-			end := m.Window
-			for _, l := range m.Lengths {
-				end += l
-			}
-			return err == nil && ours && end == next
+			return err == nil && ours && m.end() == next
 		}, eventually, soon)
 	}
 
@@ -112,6 +108,31 @@ func TestGone(t *testing.T) {
 			require.Equal(t, 4, eventsOf[events.AssignmentReady](again.events)[0].Adopted)
 		})
 	}
+
+	// What an owner finds is told by its first commit. When it ends before the
+	// watermark moves, and windows vanish, the next one knows them.
+	t.Run("AdoptedWindowsAreTold", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, 1)
+		p := b.start(t, "w1", single, func(o *Options) { o.Ingest.CommitInterval = time.Hour })
+		p.ready(t, 1)
+		ids := chain(t, b, 4)
+		require.NoError(t, p.onPoll(t.Context(), func() error { p.fail(errLost); return nil })) // no final commit
+		p.stop(t)
+		m, _, err := parseMetadata(b.committed(t, 0).metadata)
+		require.NoError(t, err)
+		require.Empty(t, m.Lengths)
+		second := b.start(t, "w2", single)
+		second.ready(t, 1)
+		told(t, b, 4)
+		second.stop(t)
+		b.windows.remove(ids[2])
+		third := b.start(t, "w3", func(o *Options) { o.Ingest.MaxOpenWindows = 10 })
+		third.ready(t, 1)
+		require.Eventually(t, func() bool { return len(rereads(third)) == 1 }, eventually, soon)
+		require.Equal(t, 4, eventsOf[events.AssignmentReady](third.events)[0].Adopted)
+	})
 
 	t.Run("AtAssignment/CommittedInsideOfIt", func(t *testing.T) {
 		t.Parallel()

@@ -53,6 +53,16 @@ func (m metadata) last(start int64) (last int64, known bool) {
 	return 0, false
 }
 
+// end is where the chain ended when the offset was committed, as far as the
+// metadata knows.
+func (m metadata) end() int64 {
+	end := m.Window
+	for _, l := range m.Lengths {
+		end += l
+	}
+	return end
+}
+
 // unknownVersionError refuses a partition: an offset was committed by a version
 // of Drakkar that may mean something else by it.
 type unknownVersionError struct{ version int }

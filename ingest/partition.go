@@ -169,7 +169,7 @@ func (p *partition) run(pl plan) (open []*openWindow) {
 	now := time.Now()
 	p.phase, p.plan, p.tracker = Running, pl, pl.tracker
 	p.committed, p.committedAt = pl.committed, now
-	p.committedNext = pl.tracker.Next()
+	p.committedNext = pl.told
 	p.next, p.queue.floor = pl.read, pl.read
 	for _, a := range pl.adopted {
 		w := &openWindow{
