@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -146,6 +147,21 @@ func (b *testBundle) refuseEnds(refused func(partition int32) bool) {
 		part.Partition, part.ErrorCode = asked, kerr.TopicAuthorizationFailed.Code
 		topic.Partitions = append(topic.Partitions, part)
 		res.Topics = append(res.Topics, topic)
+		return res, nil, true
+	})
+}
+
+// forgetMember makes the broker forget a member of the group, which loses its
+// partitions.
+func (b *testBundle) forgetMember() {
+	var once atomic.Bool
+	b.cluster.ControlKey(int16(kmsg.Heartbeat), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.cluster.KeepControl()
+		if once.Swap(true) {
+			return nil, nil, false
+		}
+		res := req.ResponseKind().(*kmsg.HeartbeatResponse)
+		res.ErrorCode = kerr.UnknownMemberID.Code
 		return res, nil, true
 	})
 }

@@ -147,6 +147,9 @@ func (i *Ingest) reassign(p *partition) {
 	if i.partition(p.source()) != p {
 		return
 	}
+	if i.consumer.AssignmentLost() {
+		return // the event comes; unassigning would make the client forget it
+	}
 	i.disown(p, errReassigned)
 	i.broker.forgetIDs()
 	if p.fetched {

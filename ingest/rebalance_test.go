@@ -3,6 +3,7 @@ package ingest
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -143,17 +144,7 @@ func TestRebalance(t *testing.T) {
 		b.windows.completeAll()
 		require.Eventually(t, func() bool { return p.State().Partitions[0].Watermark == 5 }, eventually, soon)
 
-		// The broker has forgotten the member.
-		var once atomic.Bool
-		b.cluster.ControlKey(int16(kmsg.Heartbeat), func(req kmsg.Request) (kmsg.Response, error, bool) {
-			b.cluster.KeepControl()
-			if once.Swap(true) {
-				return nil, nil, false
-			}
-			res := req.ResponseKind().(*kmsg.HeartbeatResponse)
-			res.ErrorCode = kerr.UnknownMemberID.Code
-			return res, nil, true
-		})
+		b.forgetMember()
 		require.Eventually(t, func() bool { return len(eventsOf[events.Revoked](p.events)) == 1 }, eventually, soon)
 		require.True(t, eventsOf[events.Revoked](p.events)[0].Lost)
 		require.Empty(t, eventsOf[events.CommitFailed](p.events), "a commit was tried")
@@ -162,6 +153,32 @@ func TestRebalance(t *testing.T) {
 		p.ready(t, 1) // it joins again and finds everything done
 		require.Eventually(t, func() bool { return p.State().Partitions[0].Watermark == 5 }, eventually, soon)
 		require.Equal(t, upTo(5), b.windows.offsets(0))
+	})
+
+	// Taking a partition from the client would make it forget that all are lost:
+	// their offsets would be committed.
+	t.Run("NothingIsBroughtUpAnewOnceAllIsLost", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, 2)
+		p := b.start(t, "w1", func(o *Options) { o.Ingest.CommitInterval = time.Hour })
+		p.ready(t, 2)
+		b.produce(t, 0, 5)
+		b.awaitWindows(t, 1)
+		b.windows.completeAll()
+		require.Eventually(t, func() bool { return p.State().Partitions[0].Watermark == 5 }, eventually, soon)
+		b.forgetMember()
+		require.NoError(t, p.onPoll(t.Context(), func() error {
+			for began := time.Now(); !p.consumer.AssignmentLost() && time.Since(began) < eventually; {
+				runtime.Gosched() // the event waits for the next poll
+			}
+			p.reassign(p.partition(source{testTopic, 1}))
+			return nil
+		}))
+		require.Eventually(t, func() bool { return len(eventsOf[events.Revoked](p.events)) == 1 }, eventually, soon)
+		require.True(t, eventsOf[events.Revoked](p.events)[0].Lost)
+		require.Equal(t, int64(0), b.committed(t, 0).offset)
+		p.ready(t, 2)
 	})
 
 	t.Run("RevokedWhileItIsPrepared", func(t *testing.T) {
