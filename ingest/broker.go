@@ -260,8 +260,12 @@ func (b *kafkaBroker) describe(ctx context.Context, topics []string) (map[string
 }
 
 // names are the topics of the cluster that the client may see.
-func (b *kafkaBroker) names() ([]string, error) {
-	m, err := b.consumer.GetMetadata(nil, true, int(requestTimeout.Milliseconds()))
+func (b *kafkaBroker) names(ctx context.Context) ([]string, error) {
+	timeout := requestTimeout
+	if end, bounded := ctx.Deadline(); bounded { // the client knows no context
+		timeout = max(0, min(timeout, time.Until(end)))
+	}
+	m, err := b.consumer.GetMetadata(nil, true, int(timeout.Milliseconds()))
 	if err != nil {
 		return nil, fmt.Errorf("listing topics: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/confluentinc/confluent-kafka-go/v2/kafka"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/drakkar-go/drakkar/events"
 	"github.com/drakkar-go/drakkar/workflows"
@@ -340,6 +341,26 @@ func TestStart(t *testing.T) {
 		p.ready(t, 1)
 		b.cluster.Close()
 		require.Contains(t, fmt.Sprint(p.Ready(t.Context())), "Kafka: ")
+	})
+
+	t.Run("KafkaThatHangsIsNotWaitedFor", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, 1)
+		p := b.start(t, "w1", from("^in.*"))
+		p.ready(t, 1)
+		answer := make(chan struct{})
+		b.cluster.ControlKey(int16(kmsg.Metadata), func(kmsg.Request) (kmsg.Response, error, bool) {
+			b.cluster.KeepControl()
+			b.cluster.SleepControl(func() { <-answer })
+			return nil, nil, false
+		})
+		defer close(answer)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		require.Contains(t, fmt.Sprint(p.Ready(ctx)), "Kafka: ")
+		require.Less(t, time.Since(began), requestTimeout/2)
 	})
 
 	t.Run("APartitionThatIsLetGoHoldsUpNoCheckOfTheOthers", func(t *testing.T) {

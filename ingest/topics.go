@@ -76,7 +76,7 @@ func (i *Ingest) missingTopics(ctx context.Context) error {
 	if len(patterns) == 0 {
 		return nil
 	}
-	names, err := i.broker.names()
+	names, err := i.broker.names(ctx)
 	if err != nil {
 		return err
 	}
