@@ -146,8 +146,8 @@ func (a *assignment) trusted(f found) (m metadata, why string, err error) {
 //
 // A window that is gone from Temporal looks like the end of the chain, while
 // those behind it may run or be finished. The metadata tells them apart: a
-// window whose range it knows has been there, is adopted like the others, and
-// is started again by whoever follows it. One that the metadata does not know
+// window whose range it knows has been there and is adopted like the others. It
+// is started again by whoever follows it, unless it is known to be finished. One that the metadata does not know
 // was started after the last commit, if ever: then the same link is started
 // with what is read from there on, from the committed offset on when that lies
 // inside of it.
@@ -160,12 +160,12 @@ func (a *assignment) walk(ctx context.Context, f found, m metadata) (plan, error
 		next := a.link(m.Epoch, p.tracker.Next())
 		d, err := a.windows.Describe(ctx, next.WorkflowID())
 		if errors.Is(err, ErrNotFound) {
-			last, known := m.last(next.Start)
+			last, finished, known := m.window(next.Start)
 			if !known {
 				p.read = max(p.tracker.Next(), f.offset)
 				return p, nil
 			}
-			d, err = Description{Last: last, Started: a.now()}, nil
+			d, err = Description{Last: last, Completed: finished, Started: a.now()}, nil
 		}
 		if err != nil {
 			return plan{}, fmt.Errorf("walking the chain at %s: %w", next.WorkflowID(), err)

@@ -37,7 +37,9 @@
 // the other follows it. Links that are gone are started in their order. Nobody
 // can see a gap by walking, because the chain seems to end there; so every
 // commit tells how long the windows are that begin at its own, and a commit is
-// due when the chain grew, even if nothing was finished. A window that is gone
+// due when the chain grew, even if nothing was finished. It also tells which of
+// them are finished: Temporal forgets those behind a window that stays open for
+// longer than its retention, and they do not run again. A window that is gone
 // and was not told yet, because it was started less than ingest.commit_interval
 // before its owner ended, is the end of the chain for the next owner: it starts
 // the link with a range of its own, and messages of windows behind the gap run

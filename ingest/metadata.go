@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // metadataVersion is the version of commit metadata this code writes and reads.
@@ -23,34 +24,52 @@ type metadata struct {
 	// the chain reached when the offset was committed. They tell a window that
 	// is gone from the end of the chain, and what its range was.
 	Lengths []int64 `json:"c,omitempty"`
+
+	// Finished has a digit for each of them, 1 for a window that is finished,
+	// up to the last such one. They tell a window that Temporal has forgotten
+	// from one that it has lost.
+	Finished string `json:"f,omitempty"`
 }
 
-// lengthsMax is how many bytes of lengths are committed. Kafka refuses metadata
-// of more than 4,096 bytes by default.
+// lengthsMax is how many bytes of lengths and their digits are committed. Kafka
+// refuses metadata of more than 4,096 bytes by default.
 const lengthsMax = 2500
 
-// fitting is the beginning of the lengths that is short enough to be committed.
-func fitting(lengths []int64) []int64 {
+// fitting is how many of the lengths are short enough to be committed, each with
+// its digit.
+func fitting(lengths []int64) int {
 	size := 0
 	for n, l := range lengths {
-		if size += len(strconv.FormatInt(l, 10)) + 1; size > lengthsMax {
-			return lengths[:n]
+		if size += len(strconv.FormatInt(l, 10)) + 2; size > lengthsMax {
+			return n
 		}
 	}
-	return lengths
+	return len(lengths)
 }
 
-// last is the last offset of the window that begins at start, if the metadata
-// knows it.
-func (m metadata) last(start int64) (last int64, known bool) {
+// digits says which windows are finished, as metadata does.
+func digits(finished []bool) string {
+	out := make([]byte, len(finished))
+	for n, f := range finished {
+		out[n] = '0'
+		if f {
+			out[n] = '1'
+		}
+	}
+	return string(out)
+}
+
+// window is what the metadata knows of the window that begins at start: its last
+// offset, and whether it was finished.
+func (m metadata) window(start int64) (last int64, finished, known bool) {
 	at := m.Window
-	for _, l := range m.Lengths {
+	for n, l := range m.Lengths {
 		if at == start {
-			return at + l - 1, true
+			return at + l - 1, n < len(m.Finished) && m.Finished[n] == '1', true
 		}
 		at += l
 	}
-	return 0, false
+	return 0, false, false
 }
 
 // end is where the chain ended when the offset was committed, as far as the
@@ -75,7 +94,9 @@ func (e *unknownVersionError) Error() string {
 
 // String is the form that is committed.
 func (m metadata) String() string {
-	m.Version, m.Lengths = metadataVersion, fitting(m.Lengths)
+	m.Version = metadataVersion
+	m.Lengths = m.Lengths[:fitting(m.Lengths)]
+	m.Finished = strings.TrimRight(m.Finished[:min(len(m.Finished), len(m.Lengths))], "0")
 	data, err := json.Marshal(m)
 	if err != nil {
 		return "" // strings and integers always encode
@@ -101,7 +122,8 @@ func parseMetadata(s string) (m metadata, ok bool, err error) {
 	return m, true, nil
 }
 
-// sound reports whether the lengths are some that windows can have.
+// sound reports whether the lengths are some that windows can have, and the
+// digits some of theirs.
 func (m metadata) sound() bool {
 	end := m.Window
 	for _, l := range m.Lengths {
@@ -110,7 +132,7 @@ func (m metadata) sound() bool {
 		}
 		end += l
 	}
-	return true
+	return len(m.Finished) <= len(m.Lengths) && strings.Trim(m.Finished, "01") == ""
 }
 
 // topicMadeAgain is why metadata is not trusted that is right but for the topic:

@@ -249,9 +249,10 @@ func (p *partition) due(recommit time.Duration) (position, bool) {
 		return position{}, false
 	}
 	p.offeredNext = next
+	lengths, finished := p.tracker.Lengths(start)
 	m := metadata{
 		Pipeline: p.plan.chain.Pipeline, TopicID: p.plan.topicID, Epoch: p.plan.chain.Epoch, Window: start, Offset: offset,
-		Lengths: p.tracker.Lengths(start),
+		Lengths: lengths, Finished: digits(finished),
 	}
 	return position{topic: p.topic, partition: p.id, offset: offset, metadata: m.String()}, true
 }

@@ -2,9 +2,11 @@ package ingest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,8 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"pgregory.net/rapid"
 
 	"github.com/drakkar-go/drakkar/events"
+	"github.com/drakkar-go/drakkar/watermark"
 	"github.com/drakkar-go/drakkar/workflows"
 )
 
@@ -36,13 +40,29 @@ func TestMetadata(t *testing.T) {
 		long.Version = 1
 		require.Equal(t, long, got)
 		for start, want := range map[int64]int64{3: 12, 13: 19} {
-			last, known := got.last(start)
+			last, finished, known := got.window(start)
 			require.True(t, known)
+			require.False(t, finished)
 			require.Equal(t, want, last)
 		}
 		for _, start := range []int64{0, 4, 12, 20} {
-			_, known := got.last(start)
+			_, _, known := got.window(start)
 			require.False(t, known, "%d begins no window", start)
+		}
+	})
+
+	t.Run("Finished", func(t *testing.T) {
+		t.Parallel()
+
+		some := m
+		some.Lengths, some.Finished = []int64{10, 7, 1, 1}, digits([]bool{false, true, false, false})
+		require.JSONEq(t, `{"v":1,"p":"p","t":"id","e":"3-20260101-1","w":3,"o":5,"c":[10,7,1,1],"f":"01"}`, some.String())
+		got, _, err := parseMetadata(some.String())
+		require.NoError(t, err)
+		for start, want := range map[int64]bool{3: false, 13: true, 20: false, 21: false} {
+			_, finished, known := got.window(start)
+			require.True(t, known)
+			require.Equal(t, want, finished)
 		}
 	})
 
@@ -59,11 +79,75 @@ func TestMetadata(t *testing.T) {
 		require.Equal(t, long.Lengths[:len(got.Lengths)], got.Lengths)
 	})
 
-	for _, c := range []string{"[0]", "[-1]", "[5,9223372036854775807]"} {
+	for _, c := range []string{"[0]", "[-1]", "[5,9223372036854775807]", `[5],"f":"01"`, `[5],"f":"x"`, `[5],"f":[1]`} {
 		_, ours, err := parseMetadata(`{"v":1,"p":"p","t":"id","e":"e","w":3,"o":5,"c":` + c + `}`)
 		require.NoError(t, err)
 		require.False(t, ours, c)
 	}
+}
+
+// Whatever the chain: its metadata is short enough, and what it says of the chain
+// is so, for those who do not know which windows are finished as well.
+func TestMetadata_Property(t *testing.T) {
+	t.Parallel()
+
+	rapid.Check(t, func(t *rapid.T) {
+		start := rapid.Int64Range(0, 1<<40).Draw(t, "start")
+		tr := watermark.New(start, start)
+		var starts []int64
+		longest := rapid.Int64Range(1, 1<<40).Draw(t, "longest")
+		for range rapid.IntRange(0, 1000).Draw(t, "windows") {
+			starts = append(starts, tr.Next())
+			require.NoError(t, tr.Open(tr.Next(), tr.Next()+rapid.Int64Range(0, longest-1).Draw(t, "length")))
+			if rapid.Bool().Draw(t, "finished") {
+				tr.Finish(starts[len(starts)-1])
+			}
+		}
+		offset, window := tr.Committable()
+		lengths, finished := tr.Lengths(window)
+		m := metadata{
+			Pipeline: strings.Repeat("p", 200), TopicID: "0123456789012345678901", Epoch: fmt.Sprint(start, "-20260101-1"),
+			Window: window, Offset: offset, Lengths: lengths, Finished: digits(finished),
+		}
+		text := m.String()
+		require.Less(t, len(text), 3000)
+		got, ours, err := parseMetadata(text)
+		require.NoError(t, err)
+		require.True(t, ours)
+		require.Equal(t, len(lengths) > 0, len(got.Lengths) > 0)
+		for n := range got.Lengths {
+			last, done, known := got.window(starts[len(starts)-len(lengths)+n])
+			require.True(t, known)
+			require.Equal(t, starts[len(starts)-len(lengths)+n]+lengths[n]-1, last)
+			require.Equal(t, finished[n], done)
+		}
+
+		var old struct {
+			Lengths []int64 `json:"c"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(text), &old))
+		require.Equal(t, got.Lengths, old.Lengths)
+	})
+}
+
+// Whatever is committed, by whomever: it is read or refused.
+func TestParseMetadata_Property(t *testing.T) {
+	t.Parallel()
+
+	rapid.Check(t, func(t *rapid.T) {
+		text := fmt.Sprintf(`{"v":1,"p":"p","t":"t","e":"e","w":%d,"o":%d,"c":[%s],"f":"%s"}`,
+			rapid.Int64().Draw(t, "window"), rapid.Int64().Draw(t, "offset"),
+			strings.Join(rapid.SliceOf(rapid.StringMatching(`-?[1-9][0-9]{0,18}`)).Draw(t, "lengths"), ","),
+			rapid.StringMatching(`[01]{0,8}`).Draw(t, "finished"))
+		m, ours, err := parseMetadata(text)
+		require.NoError(t, err)
+		if !ours {
+			return
+		}
+		require.GreaterOrEqual(t, m.end(), m.Window)
+		_, finished, known := m.window(m.end())
+		require.False(t, known || finished, "behind the chain is nothing")
+	})
 }
 
 // stubBroker is one partition's offsets, and what others do meanwhile.

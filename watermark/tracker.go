@@ -139,15 +139,15 @@ func (t *Tracker) Done(start int64) []Range {
 }
 
 // Lengths are the lengths, in offsets, of the window that begins at start and
-// of those behind it: with them, all of their ranges are known.
-func (t *Tracker) Lengths(start int64) []int64 {
-	var out []int64
+// of those behind it, and which of them are finished: with the lengths, all of
+// their ranges are known.
+func (t *Tracker) Lengths(start int64) (lengths []int64, finished []bool) {
 	for _, w := range t.windows {
 		if w.start >= start {
-			out = append(out, w.last-w.start+1)
+			lengths, finished = append(lengths, w.last-w.start+1), append(finished, w.finished)
 		}
 	}
-	return out
+	return lengths, finished
 }
 
 // Next is where the next window begins.
