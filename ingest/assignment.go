@@ -147,10 +147,10 @@ func (a *assignment) trusted(f found) (m metadata, why string, err error) {
 // A window that is gone from Temporal looks like the end of the chain, while
 // those behind it may run or be finished. The metadata tells them apart: a
 // window whose range it knows has been there and is adopted like the others. It
-// is started again by whoever follows it, unless it is known to be finished. One that the metadata does not know
-// was started after the last commit, if ever: then the same link is started
-// with what is read from there on, from the committed offset on when that lies
-// inside of it.
+// is started again by whoever follows it, unless it is known to be finished. One
+// that the metadata does not know was started after the last commit, if ever:
+// then the same link is started with what is read from there on, from the
+// committed offset on when that lies inside of it.
 func (a *assignment) walk(ctx context.Context, f found, m metadata) (plan, error) {
 	p := plan{
 		chain: a.link(m.Epoch, 0), topicID: f.topicID,

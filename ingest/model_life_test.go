@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/drakkar-go/drakkar/events"
@@ -21,6 +22,8 @@ const (
 	noWalk               // what is committed is where reading goes on
 	blindTrust           // metadata is believed whatever offset it comes with
 	anyResult            // results are taken from windows of other ranges
+	allFinished          // commits tell that open windows are finished
+	forgetful            // what commits tell of finished windows is not read
 )
 
 // life is one ownership, as the code of this package lives it. The code runs as
@@ -131,6 +134,10 @@ func (l *life) assignment() *assignment {
 }
 
 func (l *life) position(pos position) model.Position {
+	if m, ours, _ := parseMetadata(pos.metadata); ours && l.broken == allFinished {
+		m.Finished = strings.Repeat("1", len(m.Lengths))
+		pos.metadata = m.String()
+	}
 	return model.Position{Offset: int8(pos.offset), Meta: l.names.ID(pos.metadata)}
 }
 
@@ -261,6 +268,9 @@ func (b lifeBroker) Committed(context.Context, int32) (committed, error) {
 		b.l.trusts = true
 		m.Window, m.Lengths = m.Offset, nil
 		c.metadata = m.String()
+	case b.l.broken == forgetful && ours:
+		m.Finished = ""
+		c.metadata = m.String()
 	}
 	return c, err
 }
@@ -319,11 +329,20 @@ func (w lifeWindows) Describe(_ context.Context, id string) (Description, error)
 func code(b broken) model.Code {
 	names := &model.Names{}
 	return model.Code{
-		Names: names, ByFirstRecord: b == byFirstRecord, AnyResult: b == anyResult,
+		Names: names, Finished: tells(names), ByFirstRecord: b == byFirstRecord, AnyResult: b == anyResult,
 		Begin: func(who int) model.Machine {
 			l := &life{who: who, names: names, broken: b, ids: map[int64]int64{}}
 			l.prepare()
 			return l
 		},
+	}
+}
+
+// tells reads what a commit tells of finished windows.
+func tells(names *model.Names) func(model.Name, model.Link) bool {
+	return func(meta model.Name, l model.Link) bool {
+		m, ours, err := parseMetadata(names.Text(meta))
+		_, finished, _ := m.window(int64(l.Start))
+		return err == nil && ours && m.Epoch == names.Text(l.Epoch) && finished
 	}
 }

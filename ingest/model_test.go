@@ -72,6 +72,8 @@ func TestModel_BrokenProtocol(t *testing.T) {
 		{"NoWalk", noWalk, func(b *model.Bounds) { b.Crashes, b.Unanswered = 1, 1 }, "fork: windows"},
 		{"MetadataTrustedBlindly", blindTrust, func(b *model.Bounds) { b.Resets = 1 }, "lost: offset"},
 		{"ResultOfAnotherWindow", anyResult, func(b *model.Bounds) { b.Losses, b.Deletions = 1, 1 }, "lost: offset"},
+		{"OpenWindowsToldAsFinished", allFinished, func(b *model.Bounds) { b.Deletions = 1 }, "lost: offset"},
+		{"FinishedWindowsNotTold", forgetful, func(b *model.Bounds) { b.Deletions = 1 }, "twice: message 1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -42,7 +42,8 @@
 // Some pairs of accidents are beyond what the protocol can promise:
 //
 //   - behind a deleted window whose range was not committed yet, windows may
-//     overlap and messages run once more;
+//     overlap and messages run once more; behind one that everybody knew to be
+//     finished they may not;
 //   - the first window of an epoch tells that its id was used, so an offset is
 //     not reset to where a window was deleted, and windows of before a reset
 //     are not deleted;

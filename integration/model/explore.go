@@ -16,6 +16,10 @@ type Code struct {
 	// Names are what machines take their names from.
 	Names *Names
 
+	// Finished reports whether metadata tells that a window is finished. Nil is
+	// never.
+	Finished func(meta Name, l Link) bool
+
 	// ByFirstRecord breaks the protocol: ids of windows are the offset of their
 	// first record, whatever their predecessor ends at.
 	ByFirstRecord bool
@@ -57,7 +61,7 @@ func Explore(b Bounds, c Code) (Result, error) {
 	}
 	w := &world{
 		bounds: b, limit: b.limits(), code: newProgram(c.Begin), names: c.Names,
-		byFirstRecord: c.ByFirstRecord, anyResult: c.AnyResult,
+		tells: c.Finished, byFirstRecord: c.ByFirstRecord, anyResult: c.AnyResult,
 	}
 	began := time.Now()
 	f := search(w, b.Workers, b.States)

@@ -1,6 +1,9 @@
 package model
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // world is the space of an exploration.
 type world struct {
@@ -8,6 +11,7 @@ type world struct {
 	limit  [budgets]int8
 	code   *program
 	names  *Names
+	tells  func(meta Name, l Link) bool
 
 	// byFirstRecord breaks the protocol: the id of a window is the offset of
 	// its first record, not the end of its predecessor.
@@ -141,17 +145,40 @@ func (w *world) window(s *state, i int, emit emitter) {
 	}
 	// Those of before a reset tell which epochs were used; nobody follows them.
 	if t := *s; win.era == s.used[resets] && w.spend(&t, deletions) {
-		t.delete(i)
+		t.delete(i, win.status == completed && w.known(s, win.link))
 		emit(step{what: deletes, link: win.link, a: win.last}, &t)
 	}
 }
 
-// delete makes a window vanish. Where it ended is not known to those who have
-// not adopted it: what they start in its place may end elsewhere, so from there
-// on windows of the epoch may overlap, and messages run once more.
-func (s *state) delete(i int) {
+// known reports whether everybody knows that a window is finished, now and in
+// future: what is committed says so, and whoever is at work says so and does not
+// follow it.
+// It does not run again then, even if it is gone.
+func (w *world) known(s *state, l Link) bool {
+	if w.tells == nil || !w.tells(s.committed.Meta, l) || s.stray.ask.Kind != Nothing {
+		return false
+	}
+	for who := range s.owners {
+		n := s.owners[who].node
+		if n == 0 {
+			continue
+		}
+		v := w.code.view(n)
+		follows := slices.ContainsFunc(v.Open, func(o Window) bool { return o.Link == l })
+		if int8(who) != s.holder || follows || !w.tells(v.Due.Meta, l) {
+			return false
+		}
+	}
+	return true
+}
+
+// delete makes a window vanish. Unless it is known to be finished, where it ended
+// is not known to those who have not adopted it: what they start in its place
+// may end elsewhere, so from there on windows of the epoch may overlap, and
+// messages run once more.
+func (s *state) delete(i int, known bool) {
 	win := &s.windows[i]
-	for o := win.link.Start; o < maxMessages; o++ {
+	for o := win.link.Start; o < maxMessages && !known; o++ {
 		s.allowed[o]++
 	}
 	s.holes[s.used[deletions]-1] = win.link
