@@ -148,9 +148,15 @@ func (m metadata) distrust(c committed, pipeline, topicID string) string {
 		return fmt.Sprintf("the offset was set to %d behind our back, its metadata says %d", c.offset, m.Offset)
 	case m.Pipeline != pipeline:
 		return fmt.Sprintf("the offset was committed by pipeline %q", m.Pipeline)
-	case m.TopicID != topicID:
-		return topicMadeAgain
-	default:
+	case m.TopicID == topicID:
 		return ""
+	case noID(m.TopicID) || noID(topicID):
+		return "the topic has an id since, or none any more"
+	default:
+		return topicMadeAgain
 	}
 }
+
+// noID reports whether brokers have given a topic no id, as those before Kafka
+// 2.8 do: that is all zeros.
+func noID(topicID string) bool { return strings.Trim(topicID, "A") == "" }

@@ -92,6 +92,7 @@ func TestPosition(t *testing.T) {
 		{"OffsetWasReset", func(m *metadata) { m.Offset, m.Window = 9, 9 }, "behind our back", 5},
 		{"OtherPipeline", func(m *metadata) { m.Pipeline = "other" }, `pipeline "other"`, 5},
 		{"TopicMadeAgain", func(m *metadata) { m.TopicID = "other" }, "deleted and made again", 0},
+		{"TopicHadNoID", func(m *metadata) { m.TopicID = strings.Repeat("A", 22) }, "has an id since", 5},
 		{"TopicMadeAgainAndReset", func(m *metadata) { m.TopicID, m.Offset, m.Window = "other", 9, 9 }, "behind our back", 5},
 		{"TopicMadeAgainOfOtherPipeline", func(m *metadata) { m.TopicID, m.Pipeline = "other", "other" }, `pipeline "other"`, 5},
 	} {
