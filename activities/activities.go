@@ -96,7 +96,6 @@ type Activities struct {
 	// Observed durations, from which batches are cut and slow hooks are moved
 	// out of the workflow's own step.
 	taskTime    ewma
-	slowest     peak // of tasks with their hooks
 	arrangeTime ewma
 	collectTime ewma
 }

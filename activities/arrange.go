@@ -42,7 +42,7 @@ func (a *Activities) Arrange(ctx context.Context, in workflows.ArrangeInput) (wo
 		}
 		letters = append(letters, bad...)
 	}
-	return a.plan(ctx, in, letters, lanes(specs(tasks), a.keys(msgs)))
+	return a.plan(ctx, in.Window, planned{tasks: tasks, letters: letters, keys: a.keys(msgs)})
 }
 
 // arranging is how often the hook was called for the messages before, and what
@@ -138,21 +138,22 @@ func (a *Activities) arrangeAlone(
 	return nil, []workflows.Letter{arrangeLetter(msgs[0], err, attempts)}, nil
 }
 
-// plan packs what Arrange made, and what its tasks came to if they were run at
-// once.
-func (a *Activities) plan(
-	ctx context.Context, in workflows.ArrangeInput, letters []workflows.Letter, specs []workflows.TaskSpec,
-) (plan workflows.Plan, err error) {
-	plan.Tasks = len(specs)
-	plan.LetterOffsets = letterOffsets(letters)
-	if plan.Letters, err = blobs.Pack(ctx, a.Blobs, prefix(in.Window), in.Window.InlineLimit, letters); err != nil {
+// planned is what Arrange made of messages, and the keys of the messages when
+// they matter.
+type planned struct {
+	tasks   []drakkar.Task
+	letters []workflows.Letter
+	keys    map[int64]string
+}
+
+// plan packs what Arrange made.
+func (a *Activities) plan(ctx context.Context, w workflows.WindowRef, p planned) (plan workflows.Plan, err error) {
+	plan.Tasks = len(p.tasks)
+	plan.LetterOffsets = letterOffsets(p.letters)
+	if plan.Letters, err = blobs.Pack(ctx, a.Blobs, prefix(w), w.InlineLimit, p.letters); err != nil {
 		return plan, err
 	}
-	if plan.Outcome, err = a.atOnce(ctx, in, specs); err != nil || plan.Outcome != nil {
-		plan.Counts = counts(specs)
-		return plan, err
-	}
-	plan.Batches, err = a.batches(ctx, in.Window, specs)
+	plan.Batches, err = a.batches(ctx, w, lanes(specs(p.tasks), p.keys))
 	return plan, err
 }
 

@@ -73,7 +73,6 @@ type batchRun struct {
 	specs []workflows.TaskSpec
 	units [][]int // positions in specs; those of a lane run one after the other
 	batch *executor.Batch
-	limit time.Time // when programs are ended and their tasks handed back; zero is never
 
 	mu    sync.Mutex
 	done  []*taskDone // by position in specs
@@ -258,19 +257,7 @@ func (d *taskDone) handedBack(spec workflows.TaskSpec) bool {
 func (r *batchRun) one(ctx context.Context, i int, started func()) *taskDone {
 	spec := r.specs[i]
 	d := &taskDone{I: i}
-	var began time.Time
-	res, err := r.run(ctx, r.job(spec, func() {
-		began = time.Now()
-		if started != nil {
-			started()
-		}
-	}))
-	defer func() {
-		if !began.IsZero() {
-			now := time.Now()
-			r.a.slowest.observe(now.Sub(began), now)
-		}
-	}()
+	res, err := r.a.Pool.Run(ctx, r.job(spec, started))
 	if r.a.postpone(r.in.Window, spec, err, d) {
 		return d
 	}
@@ -287,15 +274,6 @@ func (r *batchRun) one(ctx context.Context, i int, started func()) *taskDone {
 	}
 	r.succeeded(ctx, spec, res, d)
 	return d
-}
-
-func (r *batchRun) run(ctx context.Context, j executor.Job) (drakkar.Result, error) {
-	if !r.limit.IsZero() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadlineCause(ctx, r.limit, errNotAtOnce)
-		defer cancel()
-	}
-	return r.a.Pool.Run(ctx, j)
 }
 
 func (r *batchRun) job(spec workflows.TaskSpec, started func()) executor.Job {

@@ -13,9 +13,8 @@ import (
 //
 // A batch goes through Reserve, Used, Arrived, Batch.Started for each task,
 // Batch.Close and Release(true); a poll that brought nothing through Reserve
-// and Release(false); a batch that needed no poll through Enter, Batch.Started
-// and Batch.Close. Between Used and Arrived a batch counts as one task. It is
-// safe for concurrent use.
+// and Release(false). Between Used and Arrived a batch counts as one task. It
+// is safe for concurrent use.
 type Admission struct {
 	slots, maxPolling int
 
@@ -102,20 +101,6 @@ func (a *Admission) Arrived(tasks int) *Batch {
 	return b
 }
 
-// Enter counts a batch that came without a poll, of that many tasks. It reports
-// false when the tasks at hand are enough for the slots. Nothing is released for
-// such a batch: it is only closed.
-func (a *Admission) Enter(tasks int) (*Batch, bool) {
-	b := &Batch{admission: a, unstarted: max(0, tasks), entered: true}
-	entered := false
-	a.change(func() {
-		if entered = max(0, a.taken)+a.tasks < a.slots; entered {
-			a.tasks += b.unstarted
-		}
-	})
-	return b, entered
-}
-
 // Unstarted is the number of tasks at hand that have not started. A batch that
 // has not arrived counts as one.
 func (a *Admission) Unstarted() int {
@@ -159,7 +144,6 @@ func (a *Admission) giveUp(admitted chan struct{}) {
 // Batch is a batch of tasks that has arrived. It is safe for concurrent use.
 type Batch struct {
 	admission *Admission
-	entered   bool // without a poll
 	unstarted int  // under the admission's mu
 	closed    bool // under the admission's mu
 }
@@ -183,9 +167,7 @@ func (b *Batch) Close() {
 			return
 		}
 		b.closed = true
-		if !b.entered {
-			b.admission.closed++
-		}
+		b.admission.closed++
 		b.admission.tasks -= b.unstarted
 		b.unstarted = 0
 	})

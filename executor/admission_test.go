@@ -160,9 +160,8 @@ func TestAdmission_Model(t *testing.T) {
 		maxPolling := rapid.IntRange(1, 6).Draw(t, "maxPolling")
 		a := NewAdmission(slots, maxPolling)
 		type open struct {
-			batch   *Batch
-			tasks   int
-			entered bool
+			batch *Batch
+			tasks int
 		}
 		var batches []*open
 		polling, taken, closed := 0, 0, 0
@@ -204,15 +203,6 @@ func TestAdmission_Model(t *testing.T) {
 				taken--
 				a.Release(true)
 			}},
-			{"enter", func() bool { return true }, func() {
-				n := rapid.IntRange(0, 4).Draw(t, "tasks")
-				room := a.Unstarted() < slots
-				b, entered := a.Enter(n)
-				require.Equal(t, room, entered)
-				if entered {
-					batches = append(batches, &open{batch: b, tasks: n, entered: true})
-				}
-			}},
 			{"started", func() bool { return len(batches) > 0 }, func() {
 				b := batches[pick()]
 				b.tasks = max(0, b.tasks-1)
@@ -221,10 +211,8 @@ func TestAdmission_Model(t *testing.T) {
 			{"close", func() bool { return len(batches) > 0 }, func() {
 				i := pick()
 				batches[i].batch.Close()
-				if !batches[i].entered {
-					closed++
-				}
 				batches = append(batches[:i], batches[i+1:]...)
+				closed++
 			}},
 			{"released", func() bool { return closed > 0 }, func() {
 				closed--
@@ -255,9 +243,7 @@ func TestAdmission_Model(t *testing.T) {
 		}
 		for _, b := range batches {
 			b.batch.Close()
-			if !b.entered {
-				closed++
-			}
+			closed++
 		}
 		for range taken + closed {
 			a.Release(true)

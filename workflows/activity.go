@@ -171,27 +171,12 @@ type ArrangeInput struct {
 	// Attempts were made before.
 	Attempts int       `json:"attempts,omitempty"`
 	Retry    HookRetry `json:"retry,omitzero"`
-
-	// Run allows a local Arrange to run the tasks at once when they are quick:
-	// that spares the window an Execute.
-	Run *RunInput `json:"run,omitempty"`
-}
-
-// RunInput is what Arrange has to know to run tasks; see ExecuteInput.
-type RunInput struct {
-	Records     bool `json:"records,omitempty"`
-	RecordLimit int  `json:"record_limit,omitempty"`
 }
 
 // Plan is what Arrange made of messages.
 type Plan struct {
 	Batches []Batch `json:"batches,omitempty"`
 	Tasks   int     `json:"tasks"`
-
-	// Outcome is what the tasks came to, when they were run at once; Counts says
-	// how many of them concern each message. Then there are no batches.
-	Outcome *Outcome `json:"outcome,omitempty"`
-	Counts  Counts   `json:"counts,omitempty"`
 
 	// Letters are messages that could not be decoded or arranged, and
 	// LetterOffsets theirs. They have no tasks and no hooks.

@@ -32,10 +32,7 @@ func (r *window) plan(ctx workflow.Context) (plan Plan, err error) {
 	in := ArrangeInput{Window: r.ref(), Messages: r.in.Messages, Open: r.in.Open, Retry: r.retry()}
 	local := r.set.LocalArrange
 	for n := 1; ; n++ {
-		plan, in.Run = Plan{}, nil
-		if local {
-			in.Run = &RunInput{Records: r.wantRecords(), RecordLimit: r.recordRoom / 4}
-		}
+		plan = Plan{}
 		err = r.hook(ctx, local, hookCall{activity: ArrangeActivity, summary: r.in.Summary(), in: in, out: &plan})
 		if err == nil || ctx.Err() != nil || lost(err) {
 			return plan, err
@@ -64,12 +61,6 @@ func (r *window) accept(ctx workflow.Context, plan Plan) {
 	}
 	if plan.Letters.Len > 0 {
 		r.deliver(ctx, nil, plan.Letters, letters)
-	}
-	if plan.Outcome != nil {
-		r.each(plan.Counts, func(m *message, n int) { m.open += n })
-		r.inlined += plan.Counts.EncodedLen()
-		r.recordRoom -= plan.Outcome.Records.Inline()
-		r.take(ctx, *plan.Outcome)
 	}
 	for _, b := range plan.Batches {
 		r.inlined += 2 * b.Tasks.Inline()

@@ -7,12 +7,10 @@
 //
 //	        messages
 //	           │ Arrange ── fails hooks.max_attempts times ──► split in halves
-//	     ┌─────┤                                               │ one message left
-//	     │     ▼                                               │
-//	     │  batches of tasks ◄──────── retries, replacements   ▼
-//	     │     │ Execute (16 at a time)      ▲               letter
-//	     │     ├─────────────────────────────┘                 │
-//	     └─────┤ quick tasks, run by Arrange itself            │
+//	           ▼                                               │ one message left
+//	  batches of tasks ◄────────────── retries, replacements   ▼
+//	           │ Execute (16 at a time)      ▲               letter
+//	           ├─────────────────────────────┘                 │
 //	           ▼                                               │
 //	tasks settled, outputs ──► Collect: message hooks          │
 //	           │                  of messages that settled     │

@@ -108,16 +108,6 @@ var scenarios = map[string]struct {
 			return workflows.DeliverResult{Pending: []workflows.DeliverJob{job}}, nil
 		}
 	}},
-	"run-at-once": {n: 3, bend: func(b *bundle) {
-		b.set.Hooks.MessageComplete = true
-		b.arrange = func(in workflows.ArrangeInput) (workflows.Plan, error) {
-			p := planOf(in.Messages)
-			out := succeed(workflows.ExecuteInput{Batch: p.Batches[0]})
-			out.FollowUps = p.Batches[1:]
-			p.Outcome, p.Counts, p.Batches = &out, workflows.Counts{{First: 100, Last: 102, N: 1}}, nil
-			return p, nil
-		}
-	}},
 	"progress": {n: 3, bend: func(b *bundle) {
 		b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
 			s := &in.Batch.Tasks.Items[0]
