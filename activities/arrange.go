@@ -153,8 +153,28 @@ func (a *Activities) plan(ctx context.Context, w workflows.WindowRef, p planned)
 	if plan.Letters, err = blobs.Pack(ctx, a.Blobs, prefix(w), w.InlineLimit, p.letters); err != nil {
 		return plan, err
 	}
-	plan.Batches, err = a.batches(ctx, w, lanes(specs(p.tasks), p.keys))
+	if plan.Batches, err = a.batches(ctx, w, lanes(specs(p.tasks), p.keys)); len(plan.Batches) > 0 {
+		plan.Batches[0].Here = a.idle(ctx)
+	}
 	return plan, err
+}
+
+// idle reports whether slots are free and nothing waits for them: then the tasks
+// of a window whose step this worker takes can begin here at once.
+func (a *Activities) idle(ctx context.Context) bool {
+	s := a.Pool.Stats()
+	return activity.GetInfo(ctx).IsLocalActivity && !stopping(ctx) && s.Active+s.Waiting < s.Slots && a.Admission.Unstarted() == 0
+}
+
+// stopping reports whether the worker was told to stop. The context of its
+// activities ends only when its time for that is over.
+func stopping(ctx context.Context) bool {
+	select {
+	case <-activity.GetWorkerStopChannel(ctx):
+		return true
+	default:
+		return ctx.Err() != nil
+	}
 }
 
 // letterOffsets are the messages that wait for the letters.

@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/drakkar-go/drakkar/activities"
 	"github.com/drakkar-go/drakkar/blobs"
 	"github.com/drakkar-go/drakkar/events"
+	"github.com/drakkar-go/drakkar/executor"
 	"github.com/drakkar-go/drakkar/workflows"
 )
 
@@ -45,6 +47,56 @@ func TestArrange(t *testing.T) {
 		require.Equal(t, []int64{100, 101}, specs[1].SourceOffsets)
 		require.Len(t, eventsOf[events.Arranged](b), 1)
 	})
+
+	for name, tt := range map[string]struct {
+		regular bool
+		spoil   func(t *testing.T, b *testBundle)
+		here    bool
+	}{
+		"Idle":                {here: true},
+		"InARegularActivity":  {regular: true},
+		"WhileOthersWaitHere": {spoil: func(_ *testing.T, b *testBundle) { b.acts.Admission.Joined(1) }},
+		"WhileAllSlotsAreTaken": {spoil: func(t *testing.T, b *testBundle) {
+			t.Helper()
+			ctx, stop := context.WithCancel(t.Context())
+			begun := make(chan struct{})
+			for range b.acts.Pool.Stats().Slots {
+				task := drakkar.Task{Binary: "/bin/sleep", Args: []string{"600"}, SourceOffsets: []int64{100}}
+				go func() {
+					_, _ = b.acts.Pool.Run(ctx, executor.Job{Task: task, Attempt: 1, Started: func() { begun <- struct{}{} }})
+					begun <- struct{}{}
+				}()
+				<-begun
+			}
+			t.Cleanup(func() {
+				stop()
+				for range b.acts.Pool.Stats().Slots {
+					<-begun
+				}
+			})
+		}},
+		"WhileTheWorkerStops": {spoil: func(_ *testing.T, b *testBundle) {
+			stop := make(chan struct{})
+			close(stop)
+			b.env.SetWorkerStopChannel(stop)
+		}},
+	} {
+		t.Run("TasksCanBeginHere"+name, func(t *testing.T) {
+			t.Parallel()
+
+			b := setup(t, options{})
+			if tt.spoil != nil {
+				tt.spoil(t, b)
+			}
+			call := runLocal[workflows.Plan]
+			if tt.regular {
+				call = run[workflows.Plan]
+			}
+			plan, err := call(t, b, b.acts.Arrange, workflows.ArrangeInput{Window: ref(), Messages: messages("x")})
+			require.NoError(t, err)
+			require.Equal(t, tt.here, plan.Batches[0].Here)
+		})
+	}
 
 	t.Run("PutsLargeTasksIntoTheStore", func(t *testing.T) {
 		t.Parallel()

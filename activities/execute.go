@@ -27,7 +27,7 @@ import (
 func (a *Activities) Execute(ctx context.Context, in workflows.ExecuteInput) (workflows.Outcome, error) {
 	run := &batchRun{a: a, in: in}
 	if err := resumed(ctx, &run.told); err != nil {
-		a.Admission.Arrived(0).Close()
+		run.arrived(0).Close()
 		return workflows.Outcome{}, err
 	}
 	// Large lists take their time in the store. The server hears of this run
@@ -35,10 +35,10 @@ func (a *Activities) Execute(ctx context.Context, in workflows.ExecuteInput) (wo
 	stopAlive := ticking(context.WithoutCancel(ctx), a.cfg.HeartbeatTimeout/3, func() { run.tell(ctx) })
 	defer stopAlive()
 	if err := run.load(ctx); err != nil {
-		a.Admission.Arrived(0).Close()
+		run.arrived(0).Close()
 		return workflows.Outcome{}, err
 	}
-	run.batch = a.Admission.Arrived(run.ready())
+	run.batch = run.arrived(run.ready())
 	defer run.batch.Close()
 
 	stop := run.heartbeat(ctx)
@@ -55,6 +55,14 @@ func (a *Activities) Execute(ctx context.Context, in workflows.ExecuteInput) (wo
 		return workflows.Outcome{}, repeat(ctx, errors.New(next.why), next.after, runState{From: next})
 	}
 	return out, nil
+}
+
+// arrived counts the batch in, with its tasks that need a slot.
+func (r *batchRun) arrived(tasks int) *executor.Batch {
+	if r.in.Batch.Here {
+		return r.a.Admission.Joined(tasks)
+	}
+	return r.a.Admission.Arrived(tasks)
 }
 
 // result is what came of the batch, or what the run leaves to the next one.

@@ -40,6 +40,27 @@ func TestExecute(t *testing.T) {
 		require.Equal(t, "two\n", out.Records.Items[1].Result.Stdout.String())
 	})
 
+	t.Run("ABatchWithoutAPollIsCountedOnce", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, options{})
+		var unstarted int
+		b.handler.complete = func(drakkar.Result) (drakkar.CollectResult, error) {
+			unstarted = b.acts.Admission.Unstarted()
+			return drakkar.CollectResult{}, nil
+		}
+		here := batch(drakkar.Task{}, drakkar.Task{})
+		here.Here = true
+		_, err := run[workflows.Outcome](t, b, b.acts.Execute, workflows.ExecuteInput{Window: ref(), Batch: here})
+		require.NoError(t, err)
+		require.Zero(t, unstarted)
+		for range 4 { // slots; more would be a batch that was released and never counted
+			require.True(t, b.acts.Admission.TryReserve())
+			b.acts.Admission.Used()
+		}
+		require.False(t, b.acts.Admission.TryReserve())
+	})
+
 	t.Run("PayloadsOfSharedTasksHoldAllTheirMessages", func(t *testing.T) {
 		t.Parallel()
 

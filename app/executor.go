@@ -183,6 +183,7 @@ func (a *App) startWorkers(c client.Client, w *workers) error {
 	batches.RegisterActivityWithOptions(w.acts.Execute, activity.RegisterOptions{Name: workflows.ExecuteActivity})
 	windows := worker.New(c, workflows.TaskQueue(a.cfg.Pipeline), short)
 	registerWindows(windows, w.acts)
+	windows.RegisterActivityWithOptions(w.acts.Execute, activity.RegisterOptions{Name: workflows.ExecuteActivity}) // see workflows.Batch.Here
 	if a.opts.Register != nil {
 		a.opts.Register(windows)
 	}

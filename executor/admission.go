@@ -13,8 +13,9 @@ import (
 //
 // A batch goes through Reserve, Used, Arrived, Batch.Started for each task,
 // Batch.Close and Release(true); a poll that brought nothing through Reserve
-// and Release(false). Between Used and Arrived a batch counts as one task. It
-// is safe for concurrent use.
+// and Release(false); a batch that needed no poll through Joined, Batch.Started
+// and Batch.Close. Between Used and Arrived a batch counts as one task. It is
+// safe for concurrent use.
 type Admission struct {
 	slots, maxPolling int
 
@@ -101,6 +102,14 @@ func (a *Admission) Arrived(tasks int) *Batch {
 	return b
 }
 
+// Joined counts a batch that came without a poll, of that many tasks. Nothing is
+// released for it: it is only closed.
+func (a *Admission) Joined(tasks int) *Batch {
+	b := &Batch{admission: a, unstarted: max(0, tasks), joined: true}
+	a.change(func() { a.tasks += b.unstarted })
+	return b
+}
+
 // Unstarted is the number of tasks at hand that have not started. A batch that
 // has not arrived counts as one.
 func (a *Admission) Unstarted() int {
@@ -144,6 +153,7 @@ func (a *Admission) giveUp(admitted chan struct{}) {
 // Batch is a batch of tasks that has arrived. It is safe for concurrent use.
 type Batch struct {
 	admission *Admission
+	joined    bool // without a poll
 	unstarted int  // under the admission's mu
 	closed    bool // under the admission's mu
 }
@@ -167,7 +177,9 @@ func (b *Batch) Close() {
 			return
 		}
 		b.closed = true
-		b.admission.closed++
+		if !b.joined {
+			b.admission.closed++
+		}
 		b.admission.tasks -= b.unstarted
 		b.unstarted = 0
 	})

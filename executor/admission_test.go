@@ -160,8 +160,9 @@ func TestAdmission_Model(t *testing.T) {
 		maxPolling := rapid.IntRange(1, 6).Draw(t, "maxPolling")
 		a := NewAdmission(slots, maxPolling)
 		type open struct {
-			batch *Batch
-			tasks int
+			batch  *Batch
+			tasks  int
+			joined bool
 		}
 		var batches []*open
 		polling, taken, closed := 0, 0, 0
@@ -203,6 +204,10 @@ func TestAdmission_Model(t *testing.T) {
 				taken--
 				a.Release(true)
 			}},
+			{"joined", func() bool { return true }, func() {
+				n := rapid.IntRange(0, 4).Draw(t, "tasks")
+				batches = append(batches, &open{batch: a.Joined(n), tasks: n, joined: true})
+			}},
 			{"started", func() bool { return len(batches) > 0 }, func() {
 				b := batches[pick()]
 				b.tasks = max(0, b.tasks-1)
@@ -211,8 +216,10 @@ func TestAdmission_Model(t *testing.T) {
 			{"close", func() bool { return len(batches) > 0 }, func() {
 				i := pick()
 				batches[i].batch.Close()
+				if !batches[i].joined {
+					closed++
+				}
 				batches = append(batches[:i], batches[i+1:]...)
-				closed++
 			}},
 			{"released", func() bool { return closed > 0 }, func() {
 				closed--
@@ -243,7 +250,9 @@ func TestAdmission_Model(t *testing.T) {
 		}
 		for _, b := range batches {
 			b.batch.Close()
-			closed++
+			if !b.joined {
+				closed++
+			}
 		}
 		for range taken + closed {
 			a.Release(true)

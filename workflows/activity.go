@@ -141,6 +141,11 @@ type Batch struct {
 	New      Counts `json:"new,omitempty"`
 	NewTasks int    `json:"new_tasks,omitempty"`
 
+	// Here says that the executor which arranged has free slots: the batch goes
+	// to the workflow's own queue, from which Temporal hands it to who has just
+	// taken a step of the window, without another poll.
+	Here bool `json:"here,omitempty"`
+
 	// After is how long to wait before the batch runs.
 	After time.Duration `json:"after,omitempty"`
 

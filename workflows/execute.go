@@ -36,7 +36,7 @@ func (r *window) runBatch(ctx workflow.Context, b Batch) {
 	}
 	var out Outcome
 	in := r.executeInput(ctx, b)
-	err := workflow.ExecuteActivity(r.executeOptions(ctx, b), ExecuteActivity, in).Get(ctx, &out)
+	err := workflow.ExecuteActivity(r.executeOptions(ctx, in.Batch), ExecuteActivity, in).Get(ctx, &out)
 	r.recordRoom += in.RecordLimit - out.Records.Inline()
 	r.slot.Release(1)
 	switch {
@@ -55,6 +55,7 @@ func (r *window) executeInput(ctx workflow.Context, b Batch) ExecuteInput {
 		Window: r.ref(), Batch: b, Records: r.wantRecords(), Patient: r.batches > maxBatches || r.patient(ctx),
 	}
 	in.Batch.Counts, in.Batch.New = nil, nil
+	in.Batch.Here = b.Here && !in.Patient // whose repetitions are for who has room
 	in.Window.InlineLimit = min(in.Window.InlineLimit, inlineAtOnce/max(1, min(len(r.running), maxOutstanding)))
 	in.RecordLimit = r.reserveRecords(in.Records)
 	in.MaxFollowUps = max(1, (maxBatches-r.batches)/max(1, len(r.running)))

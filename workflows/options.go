@@ -26,10 +26,14 @@ var once = &temporal.RetryPolicy{MaximumAttempts: 1}
 const longest = 14 * 24 * time.Hour
 
 // execute are the options of Execute: its own queue, from which workers take
-// only while they have room.
+// only while they have room, or the workflow's when it is known who has.
 func (r *window) executeOptions(ctx workflow.Context, b Batch) workflow.Context {
+	queue := ExecuteQueue(r.in.Pipeline)
+	if b.Here {
+		queue = TaskQueue(r.in.Pipeline)
+	}
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue:           ExecuteQueue(r.in.Pipeline),
+		TaskQueue:           queue,
 		StartToCloseTimeout: longest,
 		HeartbeatTimeout:    r.set.HeartbeatTimeout,
 		RetryPolicy:         forEver,

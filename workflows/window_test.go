@@ -1,12 +1,15 @@
 package workflows_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
 
 	"github.com/drakkar-go/drakkar"
 	"github.com/drakkar-go/drakkar/blobs"
@@ -257,6 +260,35 @@ func TestWindowTasks(t *testing.T) {
 		require.Equal(t, workflows.WindowResult{Messages: 2, Tasks: 2, Failed: 2, DeadLettered: 2}, res)
 		require.Equal(t, workflows.ClassLost, b.buried()[0].Class)
 	})
+}
+
+// Batches go to executors that have room: that is who says so, or whoever polls.
+func TestWindowTasks_Queues(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t)
+	b.arrange = func(in workflows.ArrangeInput) (workflows.Plan, error) {
+		p := planOf(in.Messages)
+		p.Batches[0].Here = true
+		return p, nil
+	}
+	queues := map[string]int{}
+	b.env.SetOnActivityStartedListener(func(info *activity.Info, _ context.Context, _ converter.EncodedValues) {
+		if info.ActivityType.Name == workflows.ExecuteActivity {
+			queues[info.TaskQueue]++
+		}
+	})
+	b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
+		if s := &in.Batch.Tasks.Items[0]; in.Batch.Here {
+			s.Attempt++
+			again := batchOf(s.SourceOffsets...)
+			return workflows.Outcome{FollowUps: []workflows.Batch{again}}, nil
+		}
+		return succeed(in), nil
+	}
+	require.Equal(t, 3, b.run(t, window(3)).Delivered)
+	in := window(3)
+	require.Equal(t, map[string]int{workflows.TaskQueue(in.Pipeline): 1, workflows.ExecuteQueue(in.Pipeline): 3}, queues)
 }
 
 func TestWindowHooks(t *testing.T) {
