@@ -159,11 +159,11 @@ func (a *Activities) plan(ctx context.Context, w workflows.WindowRef, p planned)
 	return plan, err
 }
 
-// idle reports whether slots are free and nothing waits for them: then the tasks
-// of a window whose step this worker takes can begin here at once.
+// idle reports whether slots are free and nothing waits for them, or is about to:
+// then the tasks of a window whose step this worker takes can begin here at once.
 func (a *Activities) idle(ctx context.Context) bool {
 	s := a.Pool.Stats()
-	return activity.GetInfo(ctx).IsLocalActivity && !stopping(ctx) && s.Active+s.Waiting < s.Slots && a.Admission.Unstarted() == 0
+	return activity.GetInfo(ctx).IsLocalActivity && !stopping(ctx) && s.Active+s.Waiting < s.Slots && a.Admission.Expect()
 }
 
 // stopping reports whether the worker was told to stop. The context of its

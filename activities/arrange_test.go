@@ -75,6 +75,10 @@ func TestArrange(t *testing.T) {
 				}
 			})
 		}},
+		"WhileAnotherIsExpected": {spoil: func(t *testing.T, b *testBundle) {
+			t.Helper()
+			require.True(t, b.acts.Admission.Expect())
+		}},
 		"WhileTheWorkerStops": {spoil: func(_ *testing.T, b *testBundle) {
 			stop := make(chan struct{})
 			close(stop)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Admission decides whether a worker may ask for another batch of tasks. It may
@@ -13,8 +14,8 @@ import (
 //
 // A batch goes through Reserve, Used, Arrived, Batch.Started for each task,
 // Batch.Close and Release(true); a poll that brought nothing through Reserve
-// and Release(false); a batch that needed no poll through Joined, Batch.Started
-// and Batch.Close. Between Used and Arrived a batch counts as one task. It is
+// and Release(false); a batch that needed no poll through Expect, Joined,
+// Batch.Started and Batch.Close. Between Used and Arrived a batch counts as one task. It is
 // safe for concurrent use.
 type Admission struct {
 	slots, maxPolling int
@@ -25,6 +26,8 @@ type Admission struct {
 	closed  int // batches closed whose slot is not released
 	tasks   int // unstarted tasks of batches that arrived
 	waiters []chan struct{}
+
+	expected time.Time // until when a batch is expected without a poll
 }
 
 // NewAdmission returns an Admission for a pool with that many slots, of which
@@ -102,11 +105,32 @@ func (a *Admission) Arrived(tasks int) *Batch {
 	return b
 }
 
+// expectation is how long a batch is expected that needs no poll. It comes with
+// the server's next answer, or goes elsewhere.
+const expectation = time.Second
+
+// Expect reports whether a batch may come without a poll, and expects it: when
+// no task is at hand that has not started, and no other such batch is expected.
+func (a *Admission) Expect() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+
+	now := time.Now()
+	if a.tasks > 0 || a.taken > 0 || now.Before(a.expected) {
+		return false
+	}
+	a.expected = now.Add(expectation)
+	return true
+}
+
 // Joined counts a batch that came without a poll, of that many tasks. Nothing is
 // released for it: it is only closed.
 func (a *Admission) Joined(tasks int) *Batch {
 	b := &Batch{admission: a, unstarted: max(0, tasks), joined: true}
-	a.change(func() { a.tasks += b.unstarted })
+	a.change(func() {
+		a.tasks += b.unstarted
+		a.expected = time.Time{}
+	})
 	return b
 }
 

@@ -68,6 +68,30 @@ func TestAdmission_CloseDropsWhatNeverStarted(t *testing.T) {
 	requireIdle(t, a)
 }
 
+// A batch without a poll is expected once at a time, and for a second.
+func TestAdmission_Expect(t *testing.T) {
+	t.Parallel()
+
+	synctest.Test(t, func(t *testing.T) {
+		a := NewAdmission(4, 2)
+		require.True(t, a.Expect())
+		require.False(t, a.Expect(), "the first has not come")
+		require.True(t, a.TryReserve(), "polls do not wait for it")
+		a.Release(false)
+
+		b := a.Joined(2)
+		require.False(t, a.Expect(), "tasks are at hand")
+		b.Started()
+		b.Started()
+		require.True(t, a.Expect())
+		b.Close()
+		require.False(t, a.Expect())
+		<-time.After(expectation) // it went elsewhere
+		require.True(t, a.Expect())
+		requireIdle(t, a)
+	})
+}
+
 func TestAdmission_NeverArrived(t *testing.T) {
 	t.Parallel()
 
