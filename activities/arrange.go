@@ -162,19 +162,7 @@ func (a *Activities) plan(ctx context.Context, w workflows.WindowRef, p planned)
 // idle reports whether slots are free and nothing waits for them, or is about to:
 // then the tasks of a window whose step this worker takes can begin here at once.
 func (a *Activities) idle(ctx context.Context) bool {
-	s := a.Pool.Stats()
-	return activity.GetInfo(ctx).IsLocalActivity && !stopping(ctx) && s.Active+s.Waiting < s.Slots && a.Admission.Expect()
-}
-
-// stopping reports whether the worker was told to stop. The context of its
-// activities ends only when its time for that is over.
-func stopping(ctx context.Context) bool {
-	select {
-	case <-activity.GetWorkerStopChannel(ctx):
-		return true
-	default:
-		return ctx.Err() != nil
-	}
+	return activity.GetInfo(ctx).IsLocalActivity && a.Pool.Room() && a.Admission.Expect()
 }
 
 // letterOffsets are the messages that wait for the letters.

@@ -79,10 +79,9 @@ func TestArrange(t *testing.T) {
 			t.Helper()
 			require.True(t, b.acts.Admission.Expect())
 		}},
-		"WhileTheWorkerStops": {spoil: func(_ *testing.T, b *testBundle) {
-			stop := make(chan struct{})
-			close(stop)
-			b.env.SetWorkerStopChannel(stop)
+		"WhileTheExecutorStops": {spoil: func(t *testing.T, b *testBundle) {
+			t.Helper()
+			require.NoError(t, b.acts.Pool.Stop(t.Context()))
 		}},
 	} {
 		t.Run("TasksCanBeginHere"+name, func(t *testing.T) {

@@ -38,12 +38,15 @@ func (a *Activities) Execute(ctx context.Context, in workflows.ExecuteInput) (wo
 		run.arrived(0).Close()
 		return workflows.Outcome{}, err
 	}
+	astray := run.astray()
 	run.batch = run.arrived(run.ready())
 	defer run.batch.Close()
 
 	stop := run.heartbeat(ctx)
 	defer stop()
-	run.all(ctx)
+	if !astray {
+		run.all(ctx)
+	}
 	out, next, err := run.result(ctx)
 	stop()
 	stopAlive()
@@ -55,6 +58,13 @@ func (a *Activities) Execute(ctx context.Context, in workflows.ExecuteInput) (wo
 		return workflows.Outcome{}, repeat(ctx, errors.New(next.why), next.after, runState{From: next})
 	}
 	return out, nil
+}
+
+// astray reports whether the batch was meant for an executor with free slots and
+// has come to one without: the server did not hand it to who took the step, or
+// gave it to another after that one had died. Its tasks go back, to who polls.
+func (r *batchRun) astray() bool {
+	return r.in.Batch.Here && (!r.a.Pool.Room() || r.a.Admission.Unstarted() > 0)
 }
 
 // arrived counts the batch in, with its tasks that need a slot.

@@ -44,21 +44,36 @@ func TestExecute(t *testing.T) {
 		t.Parallel()
 
 		b := setup(t, options{})
-		var unstarted int
-		b.handler.complete = func(drakkar.Result) (drakkar.CollectResult, error) {
-			unstarted = b.acts.Admission.Unstarted()
-			return drakkar.CollectResult{}, nil
-		}
-		here := batch(drakkar.Task{}, drakkar.Task{})
+		here := batch(drakkar.Task{})
 		here.Here = true
-		_, err := run[workflows.Outcome](t, b, b.acts.Execute, workflows.ExecuteInput{Window: ref(), Batch: here})
+		out, err := run[workflows.Outcome](t, b, b.acts.Execute, workflows.ExecuteInput{Window: ref(), Batch: here})
 		require.NoError(t, err)
-		require.Zero(t, unstarted)
+		require.Equal(t, 1, out.Succeeded)
+		require.Zero(t, b.acts.Admission.Unstarted())
 		for range 4 { // slots; more would be a batch that was released and never counted
 			require.True(t, b.acts.Admission.TryReserve())
 			b.acts.Admission.Used()
 		}
 		require.False(t, b.acts.Admission.TryReserve())
+	})
+
+	t.Run("ABatchThatWentAstrayIsHandedBack", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, options{})
+		waiting := b.acts.Admission.Joined(1)
+		here := batch(drakkar.Task{}, drakkar.Task{})
+		here.Here = true
+		out, err := run[workflows.Outcome](t, b, b.acts.Execute, workflows.ExecuteInput{Window: ref(), Batch: here})
+		require.NoError(t, err)
+		require.Zero(t, out.Succeeded)
+		require.Len(t, out.FollowUps, 1)
+		back := out.FollowUps[0]
+		require.False(t, back.Here)
+		require.Equal(t, 2, back.Tasks.Len)
+		require.Equal(t, 1, back.Tasks.Items[0].Attempt, "it was no attempt")
+		require.Equal(t, 1, b.acts.Admission.Unstarted())
+		waiting.Close()
 	})
 
 	t.Run("PayloadsOfSharedTasksHoldAllTheirMessages", func(t *testing.T) {

@@ -68,7 +68,8 @@ type Options struct {
 	Worker string
 
 	// Register adds activities and workflows of the author's own to the
-	// executor's worker.
+	// executor's worker. The names Arrange, Execute, Collect, Deliver and
+	// Rebalance, and Window, Rebalance and Store of workflows, are taken.
 	Register func(worker.Registry)
 
 	// Sinks make the author's own sinks: for each sinks.custom.<name>, the

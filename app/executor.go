@@ -155,7 +155,7 @@ type workers struct {
 }
 
 // startWorkers starts polling: batches for the pool from a queue of their own,
-// everything else from the pipeline's.
+// everything else from the pipeline's, where a batch can come too without a poll.
 func (a *App) startWorkers(c client.Client, w *workers) error {
 	worker.SetStickyWorkflowCacheSize(a.cfg.Temporal.StickyCacheSize)
 	tuner, err := executeTuner(w.admission)

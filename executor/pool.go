@@ -279,6 +279,16 @@ func (p *Pool) Stop(ctx context.Context) error {
 	return life.err
 }
 
+// Room reports whether a task would get a slot at once.
+func (p *Pool) Room() bool {
+	p.mu.Lock()
+	running := p.life != nil && !p.life.stopping
+	p.mu.Unlock()
+
+	s := p.Stats()
+	return running && s.Active+s.Waiting < s.Slots
+}
+
 // Stats returns how full the pool is.
 func (p *Pool) Stats() Stats { return p.gate.stats() }
 
