@@ -160,8 +160,8 @@ func appendValue(text, value []byte, oid uint32) ([]byte, bool) {
 		return append(text, `\N`...), true
 	case value[0] != '"' || oid == pgtype.JSONOID || oid == pgtype.JSONBOID:
 		return appendEscaped(text, value), true
-	case bytes.IndexByte(value, '\\') < 0:
-		return appendEscaped(text, value[1:len(value)-1]), utf8.Valid(value)
+	case bytes.IndexByte(value, '\\') < 0: // nor is there any other of COPY's signs in a string of JSON
+		return append(text, value[1:len(value)-1]...), utf8.Valid(value)
 	case !readsAlike(value):
 		return nil, false
 	}
