@@ -113,9 +113,10 @@ func frozen(err error) error {
 }
 
 // textOf is the text of an error, whatever its Error method does.
-func textOf(err error) string {
-	text := fmt.Sprintf("an error of type %T, whose Error method panics", err)
-	_ = guard("", func() error { text = err.Error(); return nil })
+func textOf(err error) (text string) {
+	if panicked := guard("", func() error { text = err.Error(); return nil }); panicked != nil {
+		return fmt.Sprintf("an error of type %T, whose Error method panics", err)
+	}
 	return text
 }
 

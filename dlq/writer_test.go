@@ -232,6 +232,32 @@ func TestKafkaWriter(t *testing.T) {
 	})
 }
 
+func TestIsQueue(t *testing.T) {
+	t.Parallel()
+
+	for _, tt := range []struct {
+		sources string
+		cfg     config.DLQ
+		topic   string
+		want    bool
+	}{
+		{"orders", config.DLQ{}, "orders_dlq", true},
+		{"orders", config.DLQ{}, "orders", false},
+		{"orders", config.DLQ{Topic: "dead"}, "dead", true},
+		{"orders", config.DLQ{Topic: "dead"}, "orders_dlq", false},
+		{"orders,returns", config.DLQ{}, "returns_dlq", true},
+		{"orders,returns", config.DLQ{}, "others_dlq", false},
+		{"^ord.*", config.DLQ{}, "orders_dlq", true},
+		{"^ord.*", config.DLQ{}, "returns_dlq", false},
+		{"orders", config.DLQ{Dir: "/letters"}, "orders_dlq", false},
+		{"orders", config.DLQ{Brokers: "other:9092"}, "orders_dlq", false},
+		{"orders", config.DLQ{Brokers: "here:9092"}, "orders_dlq", true},
+	} {
+		got := dlq.IsQueue(tt.cfg, config.Kafka{SourceTopic: tt.sources, Brokers: "here:9092"}, tt.topic)
+		require.Equal(t, tt.want, got, "%s of %s, %+v", tt.topic, tt.sources, tt.cfg)
+	}
+}
+
 func TestTopic(t *testing.T) {
 	t.Parallel()
 

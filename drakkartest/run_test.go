@@ -201,6 +201,13 @@ func TestRun_Replacement(t *testing.T) {
 	require.Equal(t, "0-0-0", rep.Tasks[1].ParentID)
 	require.Equal(t, []int64{0}, rep.Tasks[1].SourceOffsets)
 
+	h.onError = func(task drakkar.Task, _ drakkar.TaskError) drakkar.ErrorAction {
+		task.Args = []string{"changed"}
+		return drakkar.Replace(task)
+	}
+	rep = drakkartest.Run(t, h, drakkartest.Message(order{Parts: []string{"fail"}}), drakkartest.Runner(upper))
+	require.Equal(t, "0-0-0.0", rep.Tasks[1].ID, "a copy is another task")
+
 	h.onError = func(drakkar.Task, drakkar.TaskError) drakkar.ErrorAction {
 		return drakkar.Replace(drakkar.Task{SourceOffsets: []int64{77}})
 	}

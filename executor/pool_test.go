@@ -159,17 +159,24 @@ func TestRun_TextFileBusy(t *testing.T) {
 	b.run(t, drakkar.Task{ID: "t", Binary: path})
 }
 
+// busyProgram is a program that cannot be started, since it is open for writing.
+func busyProgram(t *testing.T) (path string) {
+	t.Helper()
+
+	path = filepath.Join(t.TempDir(), "prog")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o700)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, f.Close()) })
+	return path
+}
+
 // A program that stays open for writing is not the task's fault: the attempt
 // was not made.
 func TestRun_TextFileStaysBusy(t *testing.T) {
 	t.Parallel()
 
 	b := setup(t, nil)
-	path := filepath.Join(t.TempDir(), "prog")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o700)
-	require.NoError(t, err)
-	defer f.Close()
-
+	path := busyProgram(t)
 	res, err := b.pool.Run(t.Context(), Job{Task: drakkar.Task{ID: "t", Binary: path}, Attempt: 1})
 	host, ok := errors.AsType[*HostError](err)
 	require.True(t, ok, "%v", err)
@@ -190,12 +197,8 @@ func TestRun_TimeoutWhileItCannotStart(t *testing.T) {
 	t.Parallel()
 
 	b := setup(t, nil)
-	path := filepath.Join(t.TempDir(), "prog")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o700)
-	require.NoError(t, err)
-	defer f.Close()
-
-	_, err = b.pool.Run(t.Context(), Job{Task: drakkar.Task{ID: "t", Binary: path, Timeout: 50 * time.Millisecond}, Attempt: 1})
+	path := busyProgram(t)
+	_, err := b.pool.Run(t.Context(), Job{Task: drakkar.Task{ID: "t", Binary: path, Timeout: 50 * time.Millisecond}, Attempt: 1})
 	host, ok := errors.AsType[*HostError](err)
 	require.True(t, ok, "%v", err)
 	require.Equal(t, drakkar.TaskStart, host.Kind)

@@ -3,7 +3,6 @@ package files
 import (
 	"compress/gzip"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,9 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/drakkar-go/drakkar"
 	"github.com/drakkar-go/drakkar/config"
-	"github.com/drakkar-go/drakkar/sinks"
 )
 
 // content is what is in a file, which may be compressed.
@@ -82,24 +79,6 @@ func TestCompression(t *testing.T) {
 		require.Eventually(t, func() bool {
 			packed, err := filepath.Glob(filepath.Join(b.base, "x-*.jsonl.gz"))
 			return err == nil && len(packed) == 1 && len(b.names(t)) == 2
-		}, patience, 5*time.Millisecond)
-	})
-
-	t.Run("ThoughNoOldOneCanBeRemoved", func(t *testing.T) {
-		t.Parallel()
-
-		if os.Geteuid() == 0 {
-			t.Skip("root lists every directory")
-		}
-		b := setupRotation(t, config.FilesystemSink{RotateBytes: 10, RotateKeep: 1, Compression: compressionGzip})
-		b.deliver(t, "x.jsonl", "first line")
-		require.NoError(t, os.Chmod(b.base, 0o300))
-		err := b.sink.Deliver(t.Context(), []sinks.Payload{{Target: "x.jsonl", Value: drakkar.Bytes("second line")}})
-		require.NoError(t, os.Chmod(b.base, 0o700))
-		require.ErrorIs(t, sinks.Failures(1, err)[0].Err, fs.ErrPermission)
-		require.Eventually(t, func() bool { // or it was too early to look, and is told so
-			packed, err := filepath.Glob(filepath.Join(b.base, "x-*.jsonl.gz"))
-			return err == nil && len(packed) == 1 || b.sink.Check(t.Context()) != nil
 		}, patience, 5*time.Millisecond)
 	})
 
