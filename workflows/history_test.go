@@ -108,17 +108,7 @@ var scenarios = map[string]struct {
 			return workflows.DeliverResult{Pending: []workflows.DeliverJob{job}}, nil
 		}
 	}},
-	"progress": {n: 3, bend: func(b *bundle) {
-		b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
-			s := &in.Batch.Tasks.Items[0]
-			if s.SourceOffsets[0] == 101 && s.Attempt == 1 {
-				s.Attempt++
-				in.Batch.After, in.Batch.Counts = 300*time.Millisecond, countsOf(in.Batch.Tasks.Items)
-				return workflows.Outcome{FollowUps: []workflows.Batch{in.Batch}}, nil
-			}
-			return succeed(in), nil
-		}
-	}},
+	"progress": {n: 3, bend: func(b *bundle) { b.execute = repeated(101, 300*time.Millisecond) }},
 }
 
 // TestHistories_Record runs each scenario on a real server and, with -record,

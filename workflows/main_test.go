@@ -195,6 +195,20 @@ func succeed(in workflows.ExecuteInput) workflows.Outcome {
 	return out
 }
 
+// repeated is succeed, but for the first attempt at the message's task, which is
+// repeated after a pause.
+func repeated(offset int64, after time.Duration) func(workflows.ExecuteInput) (workflows.Outcome, error) {
+	return func(in workflows.ExecuteInput) (workflows.Outcome, error) {
+		s := &in.Batch.Tasks.Items[0]
+		if s.SourceOffsets[0] == offset && s.Attempt == 1 {
+			s.Attempt++
+			in.Batch.After, in.Batch.Counts = after, countsOf(in.Batch.Tasks.Items)
+			return workflows.Outcome{FollowUps: []workflows.Batch{in.Batch}}, nil
+		}
+		return succeed(in), nil
+	}
+}
+
 // countsOf says how many of the tasks concern each message.
 func countsOf(specs []workflows.TaskSpec) workflows.Counts {
 	n := map[int64]int{}

@@ -455,15 +455,7 @@ func TestWindowProgress(t *testing.T) {
 	t.Parallel()
 
 	b := setup(t)
-	b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
-		s := &in.Batch.Tasks.Items[0]
-		if s.SourceOffsets[0] == 101 && s.Attempt == 1 {
-			s.Attempt++
-			in.Batch.After, in.Batch.Counts = 25*time.Second, countsOf(in.Batch.Tasks.Items)
-			return workflows.Outcome{FollowUps: []workflows.Batch{in.Batch}}, nil
-		}
-		return succeed(in), nil
-	}
+	b.execute = repeated(101, 25*time.Second)
 	memo := b.memos(t)
 
 	in := window(4)
@@ -519,15 +511,7 @@ func TestWindowProgress_NeverGoesBack(t *testing.T) {
 
 	b := setup(t)
 	b.set.Hooks.WindowComplete = true
-	b.execute = func(in workflows.ExecuteInput) (workflows.Outcome, error) {
-		s := &in.Batch.Tasks.Items[0]
-		if s.SourceOffsets[0] == 101 && s.Attempt == 1 {
-			s.Attempt++
-			in.Batch.After, in.Batch.Counts = 25*time.Second, countsOf(in.Batch.Tasks.Items)
-			return workflows.Outcome{FollowUps: []workflows.Batch{in.Batch}}, nil
-		}
-		return succeed(in), nil
-	}
+	b.execute = repeated(101, 25*time.Second)
 	b.collect = func(workflows.CollectInput) (workflows.Outcome, error) {
 		var out workflows.Outcome
 		out.Outputs = listOf(workflows.Output{Payload: sinks.Payload{ID: "sum", Source: drakkar.Source{Offset: 100}}})
