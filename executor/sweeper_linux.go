@@ -162,9 +162,10 @@ func (s *sweeper) sweep() (more bool) {
 			s.end(child, st.group == pid)
 		}
 	}
-	s.reapDead(dead)
-	s.reportGone(found)
-	return len(s.ended) > 0 || len(s.dead) > 0
+	// What is gone may have left children that the list does not have yet.
+	reaped := s.reapDead(dead)
+	gone := s.reportGone(found)
+	return reaped || gone || len(s.ended) > 0 || len(s.dead) > 0
 }
 
 // isOrphan reports whether a child came of a run of this pool that is over.
@@ -204,12 +205,12 @@ func (s *sweeper) end(child process, leads bool) {
 }
 
 // reapDead reaps the dead children that are nobody else's, and keeps in mind
-// those which the next sweep may reap.
-func (s *sweeper) reapDead(dead map[process]bool) {
+// those which the next sweep may reap. It reports whether it reaped any.
+func (s *sweeper) reapDead(dead map[process]bool) (reaped bool) {
 	before := s.dead
 	s.dead = make(map[process]bool)
 	if len(dead) == 0 {
-		return
+		return false
 	}
 	// Read after the dead were found: what has been waited for in between has
 	// no handle, and is no child any more.
@@ -218,15 +219,17 @@ func (s *sweeper) reapDead(dead map[process]bool) {
 		switch {
 		case s.ended[child] != nil, before[child]:
 			_, _ = syscall.Wait4(child.pid, nil, syscall.WNOHANG, nil)
+			reaped = true
 		case err == nil && !held[child.pid]:
 			s.dead[child] = true
 		}
 	}
+	return reaped
 }
 
-// reportGone reports orphans that were ended and are no children any more.
-// What was found dead is reaped by now.
-func (s *sweeper) reportGone(found map[process]bool) {
+// reportGone reports orphans that were ended and are no children any more, and
+// whether there are any. What was found dead is reaped by now.
+func (s *sweeper) reportGone(found map[process]bool) (gone bool) {
 	for child := range s.ended {
 		if found[child] {
 			if st, err := readStat(child.pid); err == nil && st.started == child.started {
@@ -235,7 +238,9 @@ func (s *sweeper) reportGone(found map[process]bool) {
 		}
 		delete(s.ended, child)
 		s.events.Record(events.OrphanKilled{PID: child.pid})
+		gone = true
 	}
+	return gone
 }
 
 // adopted lists the children that this process was given, and those its main

@@ -1,6 +1,7 @@
 package servicestest
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -22,13 +23,17 @@ func MakeTopics(tb testing.TB, admin *kafka.AdminClient, specs ...kafka.TopicSpe
 			ends[kafka.TopicPartition{Topic: &specs[i].Topic, Partition: int32(p)}] = kafka.LatestOffsetSpec
 		}
 	}
-	require.Eventually(tb, func() bool { return answered(tb, admin, ends) }, time.Minute, 20*time.Millisecond)
+	require.Eventually(tb, func() bool { return answered(tb, admin, ends) }, 2*time.Minute, 20*time.Millisecond)
 }
 
+// answered asks once. A question that meets a topic too early may go unanswered
+// for as long as the client waits for its leader, so it is soon asked anew.
 func answered(tb testing.TB, admin *kafka.AdminClient, ends map[kafka.TopicPartition]kafka.OffsetSpec) bool {
 	tb.Helper()
 
-	res, err := admin.ListOffsets(tb.Context(), ends)
+	ctx, cancel := context.WithTimeout(tb.Context(), 5*time.Second)
+	defer cancel()
+	res, err := admin.ListOffsets(ctx, ends)
 	if err != nil || len(res.ResultInfos) != len(ends) {
 		return false
 	}
