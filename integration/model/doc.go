@@ -48,5 +48,6 @@
 //     not reset to where a window was deleted, and windows of before a reset
 //     are not deleted;
 //   - a former owner's commit that begins an epoch is not accepted late once
-//     the log's beginning has moved.
+//     the log's beginning has moved, and once it was, the beginning does not move:
+//     the next owner, which has not heard of it, would begin an epoch behind it.
 package model

@@ -77,6 +77,9 @@ func (w *world) begin(s *state, who int8, a Ask, emit emitter) {
 	}
 	st.ok = true
 	if t := *s; (s.holder == who || s.used[expiries] == 0) && w.accepts(&t, who) {
+		if s.holder != who {
+			w.settleLog(&t)
+		}
 		w.commit(&t, a.Position)
 		w.take(&t, who, Event{Kind: Commit, OK: true})
 		emit(st, &t)

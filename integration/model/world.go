@@ -133,6 +133,9 @@ func (w *world) nature(s *state, emit emitter) {
 	}
 }
 
+// settleLog ends what retention does: a former owner has begun an epoch.
+func (w *world) settleLog(t *state) { t.used[expiries] = w.limit[expiries] }
+
 // window is what a workflow does by itself, and what is done to it.
 func (w *world) window(s *state, i int, emit emitter) {
 	win := &s.windows[i]
@@ -219,6 +222,9 @@ func (w *world) land(s *state, emit emitter) {
 		t.put(a, s.stray.era)
 		emit(step{what: startArrives, link: a.Link, a: a.Last}, &t)
 		return
+	}
+	if s.stray.begins {
+		w.settleLog(&t)
 	}
 	w.commit(&t, a.Position)
 	emit(step{what: commitArrives, a: a.Position.Offset, meta: a.Position.Meta}, &t)
