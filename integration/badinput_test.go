@@ -121,7 +121,7 @@ func TestBadInput(t *testing.T) {
 
 	h.send(t, values...)
 	h.start(t, app.All, drakkar.NewPipeline(bad{}), "all")
-	h.awaitCommitted(t, int64(len(values)), 2*time.Minute)
+	h.awaitCommitted(t, int64(len(values)))
 
 	delivered := map[string]int{}
 	for _, m := range h.topic(t, h.results) {

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -159,7 +158,7 @@ func replayed(t *testing.T, h *harness, r refusing) {
 	h.send(t, append(numberedValues(t, messages), []byte("no json"))...)
 	stopIngest := h.start(t, app.Ingest, nil, "ingest")
 	stopExecutor := h.start(t, app.Executor, r.pipeline, "executor")
-	h.awaitCommitted(t, messages+1, 2*time.Minute)
+	h.awaitCommitted(t, messages+1)
 
 	code, out, errOut := h.dlqCommand(t, "list", "-format", "json")
 	require.Zero(t, code, errOut)
@@ -197,7 +196,7 @@ func replayed(t *testing.T, h *harness, r refusing) {
 	code, out, errOut = h.dlqCommand(t, "replay", "-to", "source", "-class", "parse", "-state", state)
 	require.Zero(t, code, errOut)
 	require.Contains(t, out, "replayed 1 of 1 selected dead letters to source")
-	h.awaitCommitted(t, messages+2, 2*time.Minute)
+	h.awaitCommitted(t, messages+2)
 	stopIngest()
 	stopExecutor()
 	code, out, errOut = h.dlqCommand(t, "list", "-format", "json", "-class", "parse")

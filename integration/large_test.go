@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/confluentinc/confluent-kafka-go/v2/kafka"
 	"github.com/stretchr/testify/require"
@@ -78,7 +77,7 @@ func TestLarge_ManyTasks(t *testing.T) {
 	require.NoError(t, err)
 	h.send(t, value)
 	h.start(t, app.All, drakkar.NewPipeline(fan{}), "all")
-	h.awaitCommitted(t, 1, 3*time.Minute)
+	h.awaitCommitted(t, 1)
 
 	all := ids(t, h.topic(t, h.results))
 	require.Len(t, slices.Compact(all), tasks)
@@ -119,7 +118,7 @@ func TestLarge_Values(t *testing.T) {
 	}
 	h.send(t, values...)
 	h.start(t, app.All, drakkar.NewPipeline(echo{}), "all")
-	h.awaitCommitted(t, messages, 5*time.Minute)
+	h.awaitCommitted(t, messages)
 
 	records := h.topic(t, h.results)
 	require.Len(t, records, messages)

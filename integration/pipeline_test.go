@@ -60,7 +60,7 @@ func TestPipeline(t *testing.T) {
 	}
 	h.start(t, app.Ingest, nil, "ingest-0")
 	h.start(t, app.Ingest, nil, "ingest-1") // takes half of the partitions while the first works
-	h.awaitCommitted(t, messages, 3*time.Minute)
+	h.awaitCommitted(t, messages)
 
 	records := h.topic(t, h.results)
 	all := ids(t, records)
@@ -86,10 +86,10 @@ func TestPipeline_ExecutorStops(t *testing.T) {
 	h.send(t, numberedValues(t, messages)...)
 	h.start(t, app.Ingest, nil, "ingest")
 	stop := h.start(t, app.Executor, drakkar.NewPipeline(slow{}), "executor-0")
-	require.Eventually(t, func() bool { return h.committed(t.Context()) > 0 }, time.Minute, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return h.committed(t.Context()) > 0 }, patience, 20*time.Millisecond)
 	h.start(t, app.Executor, drakkar.NewPipeline(slow{}), "executor-1")
 	stop()
-	h.awaitCommitted(t, messages, 2*time.Minute)
+	h.awaitCommitted(t, messages)
 
 	all := ids(t, h.topic(t, h.results))
 	require.Len(t, all, messages)

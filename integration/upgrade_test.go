@@ -89,7 +89,7 @@ func (h *harness) awaitCurrent(t *testing.T, c client.Client, want string) {
 	require.Eventually(t, func() bool {
 		d, err := deployment.Describe(t.Context(), client.WorkerDeploymentDescribeOptions{})
 		return err == nil && d.Info.RoutingConfig.CurrentVersion != nil && d.Info.RoutingConfig.CurrentVersion.BuildID == want
-	}, time.Minute, 100*time.Millisecond)
+	}, patience, 100*time.Millisecond)
 }
 
 // Executors of two builds side by side: new windows go to the newer build, and
@@ -123,20 +123,20 @@ func TestUpgrade(t *testing.T) {
 			h.start(t, app.Ingest, nil, "ingest")
 			values := numberedValues(t, 3)
 			h.send(t, values[0])
-			require.Eventually(t, func() bool { return h.openWindows(t, c) == 1 }, time.Minute, 100*time.Millisecond)
+			require.Eventually(t, func() bool { return h.openWindows(t, c) == 1 }, patience, 100*time.Millisecond)
 
 			start("new")
 			h.awaitCurrent(t, c, "new")
 			h.send(t, values[1])
-			require.Eventually(t, func() bool { return h.builds(t)[1] == "new" }, time.Minute, 250*time.Millisecond)
+			require.Eventually(t, func() bool { return h.builds(t)[1] == "new" }, patience, 250*time.Millisecond)
 
 			// One more executor of the old build, as after a restart in the
 			// middle of the upgrade, takes nothing back.
 			start("old")
 			h.send(t, values[2])
-			require.Eventually(t, func() bool { return h.builds(t)[2] != "" }, time.Minute, 250*time.Millisecond)
+			require.Eventually(t, func() bool { return h.builds(t)[2] != "" }, patience, 250*time.Millisecond)
 			close(gate)
-			h.awaitCommitted(t, 3, time.Minute)
+			h.awaitCommitted(t, 3)
 			require.Equal(t, map[int]string{0: tt.open, 1: "new", 2: "new"}, h.builds(t))
 			h.awaitCurrent(t, c, "new")
 		})
@@ -225,7 +225,7 @@ func TestUpgrade_OtherCode(t *testing.T) {
 			id = windows[0].id
 		}
 		return id != ""
-	}, time.Minute, 100*time.Millisecond)
+	}, patience, 100*time.Millisecond)
 	w.Stop()
 
 	seen := &failures{reasons: map[string]int{}}
@@ -235,9 +235,9 @@ func TestUpgrade_OtherCode(t *testing.T) {
 	h.start(t, app.Executor, drakkar.NewPipeline(build{name: "today", gate: gate}), "executor")
 	require.NoError(t, c.SignalWorkflow(t.Context(), id, "", "wake", nil))
 	const failed = workflows.WindowWorkflow + " NonDeterminismError"
-	require.Eventually(t, func() bool { return seen.count(failed) > 0 }, time.Minute, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return seen.count(failed) > 0 }, patience, 100*time.Millisecond)
 	h.send(t, numberedValues(t, 5)[1:]...)
-	require.Eventually(t, func() bool { return len(h.builds(t)) == 4 }, time.Minute, 250*time.Millisecond)
+	require.Eventually(t, func() bool { return len(h.builds(t)) == 4 }, patience, 250*time.Millisecond)
 	require.Zero(t, h.committed(t.Context()), "the offset waits for the window")
 
 	_, err := c.ResetWorkflowExecution(t.Context(), &workflowservice.ResetWorkflowExecutionRequest{
@@ -245,7 +245,7 @@ func TestUpgrade_OtherCode(t *testing.T) {
 		Reason: "other code", RequestId: id, WorkflowTaskFinishEventId: 4,
 	})
 	require.NoError(t, err)
-	h.awaitCommitted(t, 5, time.Minute)
+	h.awaitCommitted(t, 5)
 	require.Len(t, h.builds(t), 5)
 	require.Empty(t, h.letters(t))
 }

@@ -34,6 +34,7 @@ var defaults = pipelineConfig{name: "spawn"}
 func experiments(w *world) []experiment {
 	return []experiment{
 		spawn(), smallWindows(), work(w), precomputed(), resident(w), fanOut(), idleLatency(), busyLatency(), lag(), scale(),
+		durations(),
 	}
 }
 
