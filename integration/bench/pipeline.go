@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ const (
 	warmUps = 500
 
 	// patience is how long nothing may be committed before a run is given up.
-	patience = 2 * time.Minute
+	patience = 5 * time.Minute
 
 	// mib is a mebibyte.
 	mib = 1 << 20
@@ -45,6 +46,7 @@ type pipelineConfig struct {
 	executors int  // processes; 0 is one
 	value     int  // bytes of a message's value, at least; 0 is as few as it takes
 	later     bool // its processes are started by who opens it
+	warmUps   int  // messages before anything is timed; 0 is the constant
 }
 
 // pipeline is a running pipeline with topics of its own.
@@ -140,7 +142,7 @@ func (p *pipeline) launch(role string) error {
 
 // warmUp sends some messages and waits for them.
 func (p *pipeline) warmUp(ctx context.Context) error {
-	if err := p.send(ctx, max(1, warmUps/p.cfg.plan.PerMessage())); err != nil {
+	if err := p.send(ctx, cmp.Or(p.cfg.warmUps, max(1, warmUps/p.cfg.plan.PerMessage()))); err != nil {
 		return err
 	}
 	return p.settle(ctx)
