@@ -219,12 +219,12 @@ func (p *Pool) startResident(ctx context.Context, life *lifetime, t drakkar.Task
 
 	run := life.runs.begin()
 	environ, started := p.residentEnviron(t, run), time.Now()
-	cmd, err := p.launch(ctx, life, t, func(binary string) *exec.Cmd {
+	cmd, err := p.launch(ctx, life, t, func(binary string) (*exec.Cmd, error) {
 		//nolint:noctx // see program.command
 		cmd := exec.Command(binary, p.cfg.Resident.Args...)
 		cmd.Env, cmd.Dir, cmd.SysProcAttr = environ, t.Dir, procAttr()
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = pipes.theirs[0], pipes.theirs[1], pipes.theirs[2]
-		return cmd
+		return cmd, nil
 	})
 	if err != nil {
 		life.runs.end(run)

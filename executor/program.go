@@ -7,21 +7,22 @@ import (
 	"fmt"
 	"io/fs"
 	"os/exec"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/drakkar-go/drakkar"
 )
 
-// minPipeGrace is the least time that is given to read what a program left in
-// its pipes when somebody still holds them open: with no grace at all, output
-// of the program itself could be lost.
+// minPipeGrace is the least time for which a descendant may hold the pipes of a
+// program that has ended. What the program itself wrote is read in any case.
 const minPipeGrace = 250 * time.Millisecond
 
 // program is one run of an external program.
 type program struct {
 	cmd            *exec.Cmd
-	stdout, stderr capture
+	stdout, stderr outputPipe
+	pumps          sync.WaitGroup // those of both
 	leash          leash
 }
 
@@ -92,16 +93,20 @@ func outcome(prog *program, res drakkar.Result, err error) (drakkar.Result, erro
 		return res, drakkar.TaskError{Kind: drakkar.TaskExit, Message: message, Result: res}
 	case res.ExitCode != 0:
 		return res, exitError(res)
-	case errors.Is(err, exec.ErrWaitDelay):
-		// A descendant kept a pipe open, and we let go of it: nobody knows what
-		// was still in it.
-		res.StdoutTruncated, res.StderrTruncated = true, true
-		return res, nil
 	case err == nil, errors.As(err, &exit):
 		return res, nil
 	default:
 		message := fmt.Sprintf("passing the program's input or output: %s", err)
 		return res, drakkar.TaskError{Kind: drakkar.TaskExit, Message: message, Result: res}
+	}
+}
+
+// begin is called once the program runs.
+func (g *program) begin(cmd *exec.Cmd) {
+	g.cmd, g.leash.group = cmd, cmd.Process.Pid
+	for _, o := range []*outputPipe{&g.stdout, &g.stderr} {
+		_ = o.theirs.Close()
+		g.pumps.Go(o.pump)
 	}
 }
 
@@ -111,8 +116,23 @@ func (g *program) wait(ctx context.Context) error {
 	unhook := context.AfterFunc(ctx, g.leash.end)
 	defer unhook()
 
-	return reap(g.cmd, g.leash.detach)
+	err := reap(g.cmd, func() {
+		g.leash.detach()
+		at := time.Now().Add(g.pipeGrace())
+		g.stdout.letGo(at)
+		g.stderr.letGo(at)
+	})
+	g.pumps.Wait()
+	// The delay is that of stdin, which a descendant holds: it has no part in
+	// what the program came to.
+	if err == nil || errors.Is(err, exec.ErrWaitDelay) {
+		return errors.Join(g.stdout.err, g.stderr.err)
+	}
+	return err
 }
+
+// pipeGrace is how long others may hold the program's pipes after its end.
+func (g *program) pipeGrace() time.Duration { return max(g.leash.grace, minPipeGrace) }
 
 // fill adds what the program left to the result.
 func (g *program) fill(res *drakkar.Result) {
@@ -121,22 +141,26 @@ func (g *program) fill(res *drakkar.Result) {
 	if g.cmd.ProcessState != nil {
 		res.ExitCode = g.cmd.ProcessState.ExitCode()
 	}
-	res.Stdout, res.StdoutTruncated = g.stdout.kept, g.stdout.truncated
-	res.Stderr, res.StderrTruncated = g.stderr.kept, g.stderr.truncated
+	// Of a pipe that a descendant kept open nobody knows what was still to come.
+	res.Stdout, res.StdoutTruncated = g.stdout.kept, g.stdout.truncated || g.stdout.held
+	res.Stderr, res.StderrTruncated = g.stderr.kept, g.stderr.truncated || g.stderr.held
 }
 
 // newProgram prepares a run.
 func (p *Pool) newProgram() *program {
 	return &program{
-		stdout: capture{max: p.cfg.MaxOutputBytes},
-		stderr: capture{max: p.cfg.MaxOutputBytes},
+		stdout: outputPipe{capture: capture{max: p.cfg.MaxOutputBytes}},
+		stderr: outputPipe{capture: capture{max: p.cfg.MaxOutputBytes}},
 		leash:  leash{grace: p.cfg.KillGrace},
 	}
 }
 
 // command returns a command for the run. A Cmd cannot be started again after an
 // error, so each try has its own.
-func (g *program) command(life *lifetime, t drakkar.Task, binary string, environ []string) *exec.Cmd {
+func (g *program) command(life *lifetime, t drakkar.Task, binary string, environ []string) (*exec.Cmd, error) {
+	if err := errors.Join(g.stdout.open(), g.stderr.open()); err != nil {
+		return nil, fmt.Errorf("making its pipes: %w", err)
+	}
 	//nolint:noctx // the leash ends the whole group, with a grace; a context would kill one process
 	cmd := exec.Command(binary, t.Args...)
 	cmd.Env, cmd.Dir = environ, t.Dir
@@ -144,8 +168,8 @@ func (g *program) command(life *lifetime, t drakkar.Task, binary string, environ
 	if t.Stdin != nil {
 		cmd.Stdin = bytes.NewReader(t.Stdin)
 	}
-	cmd.Stdout, cmd.Stderr = &g.stdout, &g.stderr
+	cmd.Stdout, cmd.Stderr = g.stdout.theirs, g.stderr.theirs
 	cmd.SysProcAttr = procAttr()
-	cmd.WaitDelay = max(g.leash.grace, minPipeGrace)
-	return cmd
+	cmd.WaitDelay = g.pipeGrace()
+	return cmd, nil
 }

@@ -44,27 +44,33 @@ func (e *HostError) Unwrap() error { return e.TaskError }
 // the cause.
 func (p *Pool) start(ctx context.Context, life *lifetime, t drakkar.Task, run uint64) (*program, error) {
 	prog, environ := p.newProgram(), p.taskEnviron(t, run)
-	cmd, err := p.launch(ctx, life, t, func(binary string) *exec.Cmd {
+	cmd, err := p.launch(ctx, life, t, func(binary string) (*exec.Cmd, error) {
 		return prog.command(life, t, binary, environ)
 	})
 	if err != nil {
+		prog.stdout.closeAll()
+		prog.stderr.closeAll()
 		return nil, err
 	}
-	prog.cmd, prog.leash.group = cmd, cmd.Process.Pid
+	prog.begin(cmd)
 	return prog, nil
 }
 
 // launch starts the command that prepare returns for the task's program, and
 // tries again where that may help.
-func (p *Pool) launch(ctx context.Context, life *lifetime, t drakkar.Task, prepare func(binary string) *exec.Cmd) (*exec.Cmd, error) {
+func (p *Pool) launch(
+	ctx context.Context, life *lifetime, t drakkar.Task, prepare func(binary string) (*exec.Cmd, error),
+) (*exec.Cmd, error) {
 	binary := p.binary(t)
 	if err := checkTask(t, binary); err != nil {
 		return nil, err
 	}
 	pause := startPause
 	for try := 1; ; try++ {
-		cmd := prepare(binary)
-		err := life.spawn(cmd.Start)
+		cmd, err := prepare(binary)
+		if err == nil {
+			err = life.spawn(cmd.Start)
+		}
 		if err == nil {
 			return cmd, nil
 		}

@@ -16,7 +16,7 @@ func procAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true
 
 // reap waits for the program's end and calls exited. There is no portable way
 // to learn of the end without reaping, so exited comes a moment after the pid
-// is free, and a descendant in the group which keeps a pipe open holds it back
+// is free, and a descendant in the group which keeps stdin open holds it back
 // for the grace.
 func reap(cmd *exec.Cmd, exited func()) error {
 	defer exited()
