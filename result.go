@@ -17,8 +17,8 @@ type Result struct {
 
 	// Stdout and Stderr hold at most executor.max_output_bytes each. The
 	// program was never blocked by that limit; what came after it is dropped
-	// and the Truncated field says so. Both are also set when something that
-	// the program had started kept its pipes open until they were let go.
+	// and the Truncated field says so. It is also set when something that the
+	// program had started kept the pipe open until it was let go.
 	Stdout          Bytes `json:"stdout,omitempty"`
 	Stderr          Bytes `json:"stderr,omitempty"`
 	StdoutTruncated bool  `json:"stdout_truncated,omitempty"`
