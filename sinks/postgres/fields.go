@@ -14,17 +14,16 @@ type field struct {
 
 var errNoObject = errors.New("the value is not a JSON object")
 
-// fields are the members of a JSON object in their order, with the last value
+// fields adds the members of a JSON object in their order, with the last value
 // of a name that comes twice. The values are parts of the argument.
-func fields(object []byte) ([]field, error) {
+func fields(out []field, object []byte, known names) ([]field, error) {
 	rest := space(object)
 	if len(rest) == 0 || rest[0] != '{' || !json.Valid(object) {
 		return nil, errNoObject
 	}
-	var out []field
 	for rest = space(rest[1:]); rest[0] != '}'; {
 		n := stringEnd(rest)
-		name, err := unquote(rest[:n])
+		name, err := known.unquote(rest[:n])
 		if err != nil {
 			return nil, err
 		}
@@ -56,11 +55,26 @@ func space(b []byte) []byte {
 	return b
 }
 
-func unquote(quoted []byte) (name string, err error) {
-	if !bytes.ContainsRune(quoted, '\\') {
-		return string(quoted[1 : len(quoted)-1]), nil
+// names are texts that have come before: those of columns come with every row.
+type names map[string]string
+
+// maxNames bounds what is remembered, for objects whose keys are data.
+const maxNames = 1000
+
+// unquote is the text of a JSON string.
+func (n names) unquote(quoted []byte) (name string, err error) {
+	if bytes.IndexByte(quoted, '\\') >= 0 {
+		return name, json.Unmarshal(quoted, &name)
 	}
-	return name, json.Unmarshal(quoted, &name)
+	bare := quoted[1 : len(quoted)-1]
+	if name, ok := n[string(bare)]; ok {
+		return name, nil
+	}
+	name = string(bare)
+	if n != nil && len(n) < maxNames {
+		n[name] = name
+	}
+	return name, nil
 }
 
 // stringEnd is the length of the string that b begins with, quotes included.

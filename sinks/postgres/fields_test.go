@@ -26,13 +26,13 @@ func TestFields(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 
-			got, err := fields([]byte(tt.object))
+			got, err := fields(nil, []byte(tt.object), names{})
 			require.NoError(t, err)
 			require.Equal(t, tt.want, got)
 		})
 	}
 	for _, object := range []string{"", " ", "[]", `"{}"`, "{", `{"a"}`, `{"a":1}x`, "null"} {
-		_, err := fields([]byte(object))
+		_, err := fields(nil, []byte(object), names{})
 		require.ErrorIs(t, err, errNoObject, object)
 	}
 }
@@ -45,7 +45,7 @@ func FuzzFields(f *testing.F) {
 	f.Fuzz(func(t *testing.T, object []byte) {
 		var want map[string]json.RawMessage
 		err := json.Unmarshal(object, &want)
-		got, gotErr := fields(object)
+		got, gotErr := fields(nil, object, names{})
 		if err != nil || want == nil {
 			require.Error(t, gotErr)
 			return

@@ -87,9 +87,9 @@ func (s *Sink) Pool() *pgxpool.Pool { return s.pool }
 // Deliver implements sinks.Sink.
 func (s *Sink) Deliver(ctx context.Context, batch []sinks.Payload) error {
 	d := &delivery{sink: s, waiting: map[string]bool{}}
-	rows := make([]row, 0, len(batch))
+	rows, reader := make([]row, 0, len(batch)), s.reader()
 	for i, p := range batch {
-		r, err := s.row(i, p)
+		r, err := reader.row(i, p)
 		if err != nil {
 			d.fail(sinks.Failure{Index: i, Class: sinks.Permanent, Err: err})
 			continue
@@ -118,7 +118,7 @@ func (s *Sink) Check(ctx context.Context) error {
 // Validate implements sinks.Validator: it looks at the names of table and
 // columns. Whether there are such is for the server to say.
 func (s *Sink) Validate(p sinks.Payload) error {
-	_, err := s.row(0, p)
+	_, err := s.reader().row(0, p)
 	return err
 }
 

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,23 +24,50 @@ type row struct {
 	table  string
 	fields []field
 	// object is the row as JSON, with the delivery id in its column.
-	object string
+	object []byte
 	// key are the values of the columns that on_conflict looks at; empty when
 	// there are none, or not all of them are in the payload.
 	key string
 }
 
+// rowReader makes rows of payloads. What most of a batch have in common it makes
+// once. The zero value is not ready.
+type rowReader struct {
+	sink  *Sink
+	names names
+	// room is where the fields of the next rows go.
+	room []field
+	// target is that of the payload before, table its name in SQL.
+	target, table string
+}
+
+const (
+	// usualFields is how many fields a row has, or less.
+	usualFields = 16
+
+	// roomFields is how many there is room for at a time.
+	roomFields = 1024
+)
+
+func (s *Sink) reader() *rowReader { return &rowReader{sink: s, names: names{}} }
+
 // row reads a payload. An error means that no table takes it.
-func (s *Sink) row(index int, p sinks.Payload) (row, error) {
-	table, err := tableName(p.Target)
+func (r *rowReader) row(index int, p sinks.Payload) (row, error) {
+	if p.Target != r.target || r.target == "" {
+		table, err := tableName(p.Target)
+		if err != nil {
+			return row{}, err
+		}
+		r.target, r.table = p.Target, table
+	}
+	if cap(r.room) < usualFields {
+		r.room = make([]field, 0, roomFields)
+	}
+	fs, err := fields(r.room, p.Value, r.names)
 	if err != nil {
 		return row{}, err
 	}
-	fs, err := fields(p.Value)
-	if err != nil {
-		return row{}, err
-	}
-	object := string(p.Value)
+	s, object := r.sink, p.Value
 	if s.idColumn != "" {
 		id := []byte(quoteJSON(p.ID))
 		object = withField(object, s.idName, id, len(fs) == 0)
@@ -54,18 +82,19 @@ func (s *Sink) row(index int, p sinks.Payload) (row, error) {
 		}
 	}
 	slices.SortFunc(fs, func(a, b field) int { return strings.Compare(a.name, b.name) })
-	return row{index: index, table: table, fields: fs, object: object, key: s.key(fs)}, nil
+	r.room = fs[len(fs):]
+	return row{index: index, table: r.table, fields: fs, object: object, key: s.key(fs)}, nil
 }
 
 // withField adds a field behind all others: of those with one name the last one
 // counts. The name is JSON.
-func withField(object, name string, value []byte, empty bool) string {
+func withField(object []byte, name string, value []byte, empty bool) []byte {
 	comma := ","
 	if empty {
 		comma = ""
 	}
-	end := strings.LastIndexByte(object, '}')
-	return object[:end] + comma + name + ":" + string(value) + object[end:]
+	end := bytes.LastIndexByte(object, '}')
+	return slices.Concat(object[:end], []byte(comma+name+":"), value, object[end:])
 }
 
 // key joins the values of the columns that make the key. Equal keys are the same
@@ -93,7 +122,7 @@ func plain(value []byte) string {
 	if value[0] != '"' {
 		return string(value)
 	}
-	text, err := unquote(value)
+	text, err := names(nil).unquote(value)
 	if err != nil {
 		return string(value)
 	}

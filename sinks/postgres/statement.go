@@ -45,6 +45,9 @@ func (s *Sink) statements(rows []row) []*statement {
 			place := strconv.Itoa(turn) + r.shape()
 			if at = open[place]; at == nil || !at.takes(r, turn) {
 				at = &statement{sql: s.sql(r), turn: turn}
+				if len(all) == 0 { // which most often takes them all
+					at.rows = make([]row, 0, len(rows))
+				}
 				open[place] = at
 				all = append(all, at)
 			}

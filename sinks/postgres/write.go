@@ -102,7 +102,7 @@ func (s *Sink) insert(ctx context.Context, sql string, rows []row) error {
 	var objects strings.Builder
 	for i, r := range rows {
 		objects.WriteByte("[,"[min(i, 1)])
-		objects.WriteString(r.object)
+		objects.Write(r.object)
 	}
 	objects.WriteByte(']')
 	_, err := s.pool.Exec(ctx, sql, objects.String())
@@ -126,7 +126,7 @@ func (s *Sink) blame(ctx context.Context, r row, err error) error {
 	values := &pgx.Batch{}
 	for _, f := range r.fields {
 		values.Queue("SELECT 1 FROM json_populate_record(NULL::"+r.table+", $1::json)",
-			withField("{}", quoteJSON(f.name), f.value, true))
+			string(withField([]byte("{}"), quoteJSON(f.name), f.value, true)))
 	}
 	results := s.pool.SendBatch(ctx, values)
 	defer func() { _ = results.Close() }() // an error of it is that of a probe
