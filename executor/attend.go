@@ -133,7 +133,7 @@ func (a *attendance) answered(got answer) error {
 	r := a.resident
 	r.served++
 	r.stderr.end()
-	_, _ = a.stderr.Write(got.Stderr)
+	a.stderr.keep(got.Stderr)
 	a.fill(got.Stdout)
 	a.res.ExitCode = *got.ExitCode
 	a.life.places.put(r, a.pool.worn(r))
@@ -165,7 +165,7 @@ func (a *attendance) failed(cause, err error, got answer) (again bool, _ error) 
 	a.life.places.lost(r)
 	how := r.over(err)
 	if cause != nil && err == nil { // it has answered when it was told to end
-		_, _ = a.stderr.Write(got.Stderr)
+		a.stderr.keep(got.Stderr)
 		a.fill(got.Stdout)
 	} else {
 		a.fill(r.answers.held())
@@ -201,7 +201,7 @@ func (r *resident) innocent(err error) bool {
 // fill adds to the result what there is of any attempt.
 func (a *attendance) fill(stdout []byte) {
 	c := capture{max: a.pool.cfg.MaxOutputBytes}
-	_, _ = c.Write(stdout)
+	c.keep(stdout)
 	a.res.Stdout, a.res.StdoutTruncated = c.kept, c.truncated
 	a.res.Stderr, a.res.StderrTruncated = a.stderr.kept, a.stderr.truncated
 	a.res.Duration = time.Since(a.res.StartedAt)

@@ -25,12 +25,11 @@ type capture struct {
 	truncated bool
 }
 
-// Write implements io.Writer.
-func (c *capture) Write(b []byte) (int, error) {
+// keep adds what was read, as far as the limit allows.
+func (c *capture) keep(b []byte) {
 	n := min(len(b), c.max-len(c.kept))
 	c.kept = append(c.kept, b[:n]...)
 	c.truncated = c.truncated || n < len(b)
-	return len(b), nil
 }
 
 // ReadFrom implements io.ReaderFrom: it reads into the kept bytes themselves,

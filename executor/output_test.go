@@ -28,7 +28,7 @@ func TestCapture_KeepsTheHead(t *testing.T) {
 		written := capture{max: limit}
 		for rest := data; len(rest) > 0; {
 			piece := rest[:rapid.IntRange(1, len(rest)).Draw(t, "piece")]
-			_, _ = written.Write(piece)
+			written.keep(piece)
 			rest = rest[len(piece):]
 		}
 		for _, c := range []capture{read, written} {

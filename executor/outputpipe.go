@@ -12,7 +12,7 @@ type outputPipe struct {
 	ours, theirs *os.File
 
 	held bool  // it was let go while somebody could still write to it
-	err  error // reading it failed
+	err  error // closing or reading it failed
 }
 
 // open makes the pipe, if it is not there yet.
@@ -22,6 +22,10 @@ func (o *outputPipe) open() (err error) {
 	}
 	return err
 }
+
+// started closes the end that the program has: as long as we hold it too, the
+// pipe does not end.
+func (o *outputPipe) started() { o.err = o.theirs.Close() }
 
 // letGo ends the wait for those who still hold the pipe, at a time.
 func (o *outputPipe) letGo(at time.Time) { _ = o.ours.SetReadDeadline(at) }
@@ -35,7 +39,7 @@ func (o *outputPipe) pump() {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		o.held, err = o.settle()
 	}
-	o.err = err
+	o.err = errors.Join(o.err, err)
 }
 
 // settle reads what is in the pipe, without waiting, and reports whether it goes
@@ -59,7 +63,7 @@ func (o *outputPipe) settle() (held bool, err error) {
 		case err != nil, n == 0:
 			return true, err
 		}
-		_, _ = o.Write(buf[:n])
+		o.keep(buf[:n])
 		left -= n
 	}
 	return true, nil

@@ -23,44 +23,31 @@ func TestOutputPipe_LateReader(t *testing.T) {
 		return o
 	}
 
-	t.Run("WhatTheProgramWroteIsKept", func(t *testing.T) {
-		t.Parallel()
+	full := strings.Repeat("0123456789abcdef", pipeSize/16)
+	for _, tt := range []struct {
+		name       string
+		max        int
+		said, want string
+		truncated  bool
+	}{
+		{"WhatTheProgramWroteIsKept", 1 << 20, full, full, false},
+		{"NothingWritten", 10, "", "", false},
+		{"Limit", 2, "abc", "ab", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 
-		o := setup(t, 1<<20)
-		said := strings.Repeat("0123456789abcdef", pipeSize/16) // a full pipe
-		_, err := o.theirs.WriteString(said)
-		require.NoError(t, err)
-		require.NoError(t, o.theirs.Close())
-		o.pump()
-		require.NoError(t, o.err)
-		require.Equal(t, said, string(o.kept))
-		require.False(t, o.held)
-		require.False(t, o.truncated)
-	})
-
-	t.Run("NothingWritten", func(t *testing.T) {
-		t.Parallel()
-
-		o := setup(t, 10)
-		require.NoError(t, o.theirs.Close())
-		o.pump()
-		require.NoError(t, o.err)
-		require.Empty(t, o.kept)
-		require.False(t, o.held)
-	})
-
-	t.Run("Limit", func(t *testing.T) {
-		t.Parallel()
-
-		o := setup(t, 2)
-		_, err := o.theirs.WriteString("abc")
-		require.NoError(t, err)
-		require.NoError(t, o.theirs.Close())
-		o.pump()
-		require.NoError(t, o.err)
-		require.Equal(t, "ab", string(o.kept))
-		require.True(t, o.truncated)
-	})
+			o := setup(t, tt.max)
+			_, err := o.theirs.WriteString(tt.said)
+			require.NoError(t, err)
+			o.started()
+			o.pump()
+			require.NoError(t, o.err)
+			require.Equal(t, tt.want, string(o.kept))
+			require.Equal(t, tt.truncated, o.truncated)
+			require.False(t, o.held)
+		})
+	}
 
 	t.Run("OthersHoldIt", func(t *testing.T) {
 		t.Parallel()

@@ -76,11 +76,11 @@ func (p *errorPipe) take(fd uintptr) (int, error) {
 
 	n, err := readFD(fd, p.scratch[:])
 	if p.task != nil {
-		_, _ = p.task.Write(p.scratch[:n])
+		p.task.keep(p.scratch[:n])
 		return n, err
 	}
 	p.unclaimed += int64(n)
-	_, _ = p.last.Write(p.scratch[:n])
+	p.last.keep(p.scratch[:n])
 	return n, err
 }
 

@@ -105,7 +105,7 @@ func outcome(prog *program, res drakkar.Result, err error) (drakkar.Result, erro
 func (g *program) begin(cmd *exec.Cmd) {
 	g.cmd, g.leash.group = cmd, cmd.Process.Pid
 	for _, o := range []*outputPipe{&g.stdout, &g.stderr} {
-		_ = o.theirs.Close()
+		o.started()
 		g.pumps.Go(o.pump)
 	}
 }
