@@ -199,9 +199,10 @@ type Temporal struct {
 
 // Ingest rules how messages become windows.
 type Ingest struct {
-	// How many windows of one partition may be open at the same time. While
-	// fewer are, a message is not kept waiting for others; otherwise messages
-	// gather into larger windows.
+	// How many windows of one partition may be open at the same time. While none
+	// is, a message does not wait for others; beside open ones, messages gather
+	// for up to 250 ms, until they are as many as those windows hold, or make a
+	// full one; and while as many as this are open, for as long as that lasts.
 	MaxOpenWindows int `yaml:"max_open_windows" default:"4" range:"1..64"`
 
 	// The same for the whole process. Up to half of them are kept for partitions
@@ -297,6 +298,10 @@ type Windows struct {
 
 	// The same for message and window hooks.
 	Collect string `yaml:"collect" default:"auto" range:"auto|local|regular"`
+
+	// The same for the first attempt at delivering what a batch brought. What a
+	// sink did not accept is delivered by activities of their own.
+	Deliver string `yaml:"deliver" default:"auto" range:"auto|local|regular"`
 
 	// In which order the tasks of a partition run. none: beside each other. key:
 	// those of messages with the same key one after the other, by offset, and

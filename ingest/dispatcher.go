@@ -27,18 +27,28 @@ func (i *Ingest) dispatch(p *partition) {
 	}
 }
 
+// gatherFor is for how long messages wait for others while windows of their
+// partition are open. It is what a message may be late by, and what bounds the
+// windows a second that little load makes of many places.
+const gatherFor = 250 * time.Millisecond
+
+// lookEvery is how often a dispatcher looks at the age of the oldest window, a
+// limit that nobody wakes it for.
+const lookEvery = time.Second
+
 // awaitWork waits until the partition has messages and may open a window for
 // them. While it may not, messages gather: that makes windows large when there
 // is much to do and small when there is little.
 func (i *Ingest) awaitWork(p *partition) error {
-	// The age of the oldest window is a limit that nobody wakes us for.
-	look := time.NewTicker(time.Second)
+	look := time.NewTimer(lookEvery)
 	defer look.Stop()
 
 	for {
-		if i.mayCut(p) {
+		cut, again := i.mayCut(p)
+		if cut {
 			return nil
 		}
+		look.Reset(again)
 		select {
 		case <-p.ctx.Done():
 			return context.Cause(p.ctx)
@@ -48,20 +58,46 @@ func (i *Ingest) awaitWork(p *partition) error {
 	}
 }
 
-// mayCut reports whether the partition has messages and room for a window.
-func (i *Ingest) mayCut(p *partition) bool {
+// mayCut reports whether the partition has messages that make a window, and room
+// for it; if not, it is to be asked again after that time at the latest.
+func (i *Ingest) mayCut(p *partition) (cut bool, again time.Duration) {
 	p.mu.Lock()
 	why, tooOld := i.blocks(p)
 	p.blocked = why
 	waits := len(p.queue.messages) > 0
+	left := p.gathers(i.cutter, time.Now())
 	p.mu.Unlock()
 
-	if !tooOld {
+	switch {
+	case tooOld:
+		i.report(p, failure{key: problemRetention, doing: "opening windows", err: errors.New(why), stuck: true})
+		return false, lookEvery
+	case !waits || why != "":
 		p.problem(problemRetention, "")
-		return waits && why == ""
+		return false, lookEvery
+	default:
+		p.problem(problemRetention, "")
+		return left <= 0, min(left, lookEvery)
 	}
-	i.report(p, failure{key: problemRetention, doing: "opening windows", err: errors.New(why), stuck: true})
-	return false
+}
+
+// gathers is for how long the waiting messages still wait for others, of which
+// nothing is left when they make a window now; p.mu is held. A window costs
+// about the same whatever it holds, so one that is opened beside others should
+// be as large as those together, full, or late.
+func (p *partition) gathers(c cutter, now time.Time) (left time.Duration) {
+	open := 0
+	for _, w := range p.chain {
+		if !w.finished {
+			open += w.messages
+		}
+	}
+	waiting := p.queue.load()
+	full := waiting.messages >= c.maxMessages || waiting.bytes >= c.maxBytes
+	if full || p.shownPaused || waiting.messages >= open {
+		return 0
+	}
+	return gatherFor - now.Sub(p.chain[len(p.chain)-1].since)
 }
 
 // blocks says which limit keeps the partition from opening a window, if any

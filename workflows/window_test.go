@@ -451,6 +451,73 @@ func TestWindowDelivery(t *testing.T) {
 	})
 }
 
+// In the window's first step the history has three events, in later ones more.
+func TestWindowDelivery_Inside(t *testing.T) {
+	t.Parallel()
+
+	away := func(in workflows.DeliverInput) workflows.DeliverResult {
+		offset := in.Outputs[0].Items[0].Source.Offset
+		return workflows.DeliverResult{Pending: []workflows.DeliverJob{{
+			To: sinks.Ref{Type: sinks.Kafka, Name: "results"}, Items: listOf(workflows.Range{}), Offsets: one(offset), After: time.Minute,
+		}}}
+	}
+	for name, tt := range map[string]struct {
+		bend   func(b *bundle)
+		events int
+		inside int   // Delivers inside of steps, of three messages
+		all    int   // all that were made
+		repeat []int // which of them were told that they may be repetitions
+	}{
+		"Quick":       {events: 10, inside: 3, all: 3},
+		"FirstStep":   {events: 3, all: 3},
+		"Slow":        {events: 10, all: 3, bend: func(b *bundle) { b.set.LocalDeliver = false }},
+		"LongHistory": {events: 2001, all: 3},
+		"WorkersError": {events: 10, inside: 1, all: 4, repeat: []int{1}, bend: func(b *bundle) {
+			b.deliver = func(in workflows.DeliverInput) (workflows.DeliverResult, error) {
+				if len(b.delivered) == 1 {
+					return workflows.DeliverResult{}, errors.New("the store is away")
+				}
+				return arrived(in), nil
+			}
+		}},
+		"SinkIsAway": {events: 10, inside: 1, all: 4, bend: func(b *bundle) {
+			b.deliver = func(in workflows.DeliverInput) (workflows.DeliverResult, error) {
+				if len(b.delivered) == 1 {
+					return away(in), nil
+				}
+				return arrived(in), nil
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			b := setup(t)
+			b.set.LocalDeliver = true
+			b.arrange = func(in workflows.ArrangeInput) (workflows.Plan, error) {
+				p := planOf(in.Messages)
+				for i := range p.Batches {
+					p.Batches[i].After = time.Duration(i) * time.Second // one step for each
+				}
+				return p, nil
+			}
+			if tt.bend != nil {
+				tt.bend(b)
+			}
+			b.env.SetCurrentHistoryLength(tt.events)
+			inside := 0
+			b.env.SetOnLocalActivityStartedListener(onLocal(workflows.DeliverActivity, &inside))
+			res := b.run(t, window(3))
+			require.Equal(t, 3, res.Delivered+res.DeadLettered)
+			require.Equal(t, tt.inside, inside)
+			require.Len(t, b.delivered, tt.all)
+			for i, in := range b.delivered {
+				require.Equal(t, slices.Contains(tt.repeat, i), in.Repeat, i)
+			}
+		})
+	}
+}
+
 func TestWindowProgress(t *testing.T) {
 	t.Parallel()
 
