@@ -36,10 +36,9 @@ type Config struct {
 	// OnParseError is dlq, pass or halt.
 	OnParseError string
 
-	// Arrange, Collect and Deliver are auto, local or regular.
+	// Arrange and Collect are auto, local or regular.
 	Arrange string
 	Collect string
-	Deliver string
 
 	// OrderByKey makes the tasks of messages with the same key run one after
 	// the other.
@@ -94,12 +93,11 @@ type Activities struct {
 	Deps
 	cfg Config
 
-	// Observed durations, from which batches are cut, and slow hooks and sinks
-	// are moved out of the workflow's own step.
+	// Observed durations, from which batches are cut and slow hooks are moved
+	// out of the workflow's own step.
 	taskTime    ewma
 	arrangeTime ewma
 	collectTime ewma
-	deliverTime ewma
 }
 
 // New returns the activities.
@@ -107,21 +105,19 @@ func New(deps Deps, cfg Config) *Activities {
 	return &Activities{Deps: deps, cfg: cfg}
 }
 
-// slow is the duration from which hooks are not called, and sinks not written
-// to, inside the workflow's own step any more: what else comes back to the
-// window has to wait for the step's end.
-const slow = 200 * time.Millisecond
+// slowHook is the duration from which a hook is not called inside the
+// workflow's own step any more: it would hold up the worker's other windows.
+const slowHook = 200 * time.Millisecond
 
 // Settings are what a window that begins now goes by.
 func (a *Activities) Settings() workflows.Settings {
 	local := func(mode string, seen *ewma) bool {
-		return mode == "local" || mode != "regular" && seen.value() < slow
+		return mode == "local" || mode != "regular" && seen.value() < slowHook
 	}
 	return workflows.Settings{
 		Hooks:               a.Pipeline.Hooks(),
 		LocalArrange:        local(a.cfg.Arrange, &a.arrangeTime),
 		LocalCollect:        local(a.cfg.Collect, &a.collectTime),
-		LocalDeliver:        local(a.cfg.Deliver, &a.deliverTime),
 		HookMaxAttempts:     a.cfg.HookMaxAttempts,
 		HookInitialInterval: a.cfg.HookInitialInterval,
 		HookMaxInterval:     a.cfg.HookMaxInterval,

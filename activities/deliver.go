@@ -29,9 +29,7 @@ func (a *Activities) Deliver(ctx context.Context, in workflows.DeliverInput) (wo
 		return a.deliverJob(ctx, in)
 	}
 	defer a.beat(ctx)()
-	began := time.Now()
 	out, _, err := a.deliverAll(ctx, in)
-	a.deliverTime.observe(time.Since(began))
 	return out, err
 }
 
@@ -144,7 +142,7 @@ func (a *Activities) deliver(
 	for i, pos := range d.at {
 		payloads[i] = all[pos].Payload
 	}
-	failures := a.Sinks.Deliver(attempted(ctx, in, job), payloads)
+	failures := a.Sinks.Deliver(attempted(ctx, job), payloads)
 	out.Delivered = len(payloads) - len(failures)
 	if len(failures) == 0 {
 		return out, nil, nil
@@ -164,11 +162,11 @@ func (a *Activities) deliver(
 }
 
 // attempted says in ctx what attempt at a job this is. One that was cut off does
-// not count, but may have been sent: by a Deliver that Temporal repeats, by a
-// step of the window, or by a Deliver that has left the job, with its time.
-func attempted(ctx context.Context, in workflows.DeliverInput, job workflows.DeliverJob) context.Context {
+// not count, but may have been sent: by a Deliver that Temporal repeats, or by
+// one that has left the job, with its time.
+func attempted(ctx context.Context, job workflows.DeliverJob) context.Context {
 	ctx = sinks.WithAttempt(ctx, job.Attempts+1)
-	if in.Repeat || activity.GetInfo(ctx).Attempt > 1 || !job.First.IsZero() {
+	if activity.GetInfo(ctx).Attempt > 1 || !job.First.IsZero() {
 		ctx = sinks.WithRepeat(ctx)
 	}
 	return ctx

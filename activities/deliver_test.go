@@ -288,14 +288,12 @@ func TestDeliver_TellsOfRepetition(t *testing.T) {
 	t.Parallel()
 
 	for _, tt := range []struct {
-		name   string
-		job    *workflows.DeliverJob
-		repeat bool  // a step of the window may have been cut off
-		dies   int32 // how often the worker does
-		want   bool
+		name string
+		job  *workflows.DeliverJob
+		dies int32 // how often the worker does
+		want bool
 	}{
 		{name: "First"},
-		{name: "StepCutOff", repeat: true, want: true},
 		{name: "CutOff", job: &workflows.DeliverJob{Items: list(workflows.Range{}), First: time.Now()}, want: true},
 		{name: "WorkerDied", dies: 1, want: true},
 	} {
@@ -304,9 +302,13 @@ func TestDeliver_TellsOfRepetition(t *testing.T) {
 
 			b := setup(t, options{})
 			s := &seer{Sink: b.sink}
-			b.acts.Sinks = b.only(t, s)
+			set, err := sinks.NewSet([]sinks.Instance{{
+				Ref: sinks.Ref{Type: sinks.Kafka, Name: "out"}, Sink: s, Policy: sinks.Policy{Delivery: config.Delivery{BatchSize: 1}},
+			}}, events.RecorderFunc(func(events.Event) {}))
+			require.NoError(t, err)
+			b.acts.Sinks = set
 			in := deliverInput(payloads(1))
-			in.Job, in.Repeat = tt.job, tt.repeat
+			in.Job = tt.job
 
 			var suite testsuite.WorkflowTestSuite
 			env := suite.NewTestWorkflowEnvironment()
@@ -339,58 +341,4 @@ func nextRetry(t *testing.T, err error) time.Duration {
 	var app *temporal.ApplicationError
 	require.ErrorAs(t, err, &app)
 	return app.NextRetryDelay()
-}
-
-// late is a sink that takes its time.
-type late struct {
-	sinks.Sink
-
-	takes time.Duration
-}
-
-func (l *late) Deliver(ctx context.Context, batch []sinks.Payload) error {
-	<-time.After(l.takes)
-	return l.Sink.Deliver(ctx, batch)
-}
-
-// What is slow is moved out of the workflow's own step, and comes back once it
-// is quick again.
-func TestSettings_OfSlowSinks(t *testing.T) {
-	t.Parallel()
-
-	for mode, want := range map[string][]bool{
-		"auto": {true, false, true}, "local": {true, true, true}, "regular": {false, false, false},
-	} {
-		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
-
-			b := setup(t, options{cfg: func(c *activities.Config) { c.Deliver = mode }})
-			s := &late{Sink: b.sink, takes: 250 * time.Millisecond}
-			b.acts.Sinks = b.only(t, s)
-			inside := func() bool { return b.acts.Settings().LocalDeliver }
-			deliver := func() {
-				_, err := run[workflows.DeliverResult](t, b, b.acts.Deliver, deliverInput(payloads(1)))
-				require.NoError(t, err)
-			}
-			got := []bool{inside()}
-			deliver()
-			got = append(got, inside())
-			s.takes = 0
-			for range 100 { // however long the first one took
-				deliver()
-			}
-			require.Equal(t, want, append(got, inside()))
-		})
-	}
-}
-
-// only are sinks of which there is one.
-func (b *testBundle) only(t *testing.T, s sinks.Sink) *sinks.Set {
-	t.Helper()
-
-	set, err := sinks.NewSet([]sinks.Instance{{
-		Ref: sinks.Ref{Type: sinks.Kafka, Name: "out"}, Sink: s, Policy: sinks.Policy{Delivery: config.Delivery{BatchSize: 1}},
-	}}, events.RecorderFunc(func(events.Event) {}))
-	require.NoError(t, err)
-	return set
 }

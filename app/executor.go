@@ -249,8 +249,7 @@ func poolConfig(c config.Executor) executor.Config {
 
 func activityConfig(c *config.Config) activities.Config {
 	return activities.Config{
-		Binary: c.Executor.BinaryPath, OnParseError: c.OnParseError, Arrange: c.Windows.Arrange,
-		Collect: c.Windows.Collect, Deliver: c.Windows.Deliver,
+		Binary: c.Executor.BinaryPath, OnParseError: c.OnParseError, Arrange: c.Windows.Arrange, Collect: c.Windows.Collect,
 		HookMaxAttempts: c.Hooks.MaxAttempts, HookInitialInterval: c.Hooks.InitialInterval,
 		HookMaxInterval: c.Hooks.MaxInterval, HookTimeout: c.Hooks.Timeout,
 		MaxRetries: c.Executor.MaxRetries, RetryInitialInterval: c.Executor.RetryInitialInterval,

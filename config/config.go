@@ -299,10 +299,6 @@ type Windows struct {
 	// The same for message and window hooks.
 	Collect string `yaml:"collect" default:"auto" range:"auto|local|regular"`
 
-	// The same for the first attempt at delivering what a batch brought. What a
-	// sink did not accept is delivered by activities of their own.
-	Deliver string `yaml:"deliver" default:"auto" range:"auto|local|regular"`
-
 	// In which order the tasks of a partition run. none: beside each other. key:
 	// those of messages with the same key one after the other, by offset, and
 	// each only when the one before has settled, repetitions and replacements

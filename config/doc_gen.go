@@ -240,7 +240,6 @@ var docs = map[string]string{
 	"Windows":                         "Windows rules what a window may hold and how it is worked on.",
 	"Windows.Arrange":                 "How Arrange is called: local inside the workflow's own step, which is fastest; regular as an activity of its own, which suits hooks that take seconds; auto takes local until calls take longer than 200 ms.",
 	"Windows.Collect":                 "The same for message and window hooks.",
-	"Windows.Deliver":                 "The same for the first attempt at delivering what a batch brought. What a sink did not accept is delivered by activities of their own.",
 	"Windows.InlineMaxBytes":          "Larger message values do not travel in the window: it holds their coordinates, and executors read them from Kafka.",
 	"Windows.MaxAge":                  "How long a window may be open before an alarm is raised: a metric and a line in the log. 0 turns it off.",
 	"Windows.MaxBytes":                "Bytes of messages in one window, as they travel. Temporal refuses inputs of 2 MiB.",

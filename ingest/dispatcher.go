@@ -84,7 +84,8 @@ func (i *Ingest) mayCut(p *partition) (cut bool, again time.Duration) {
 // gathers is for how long the waiting messages still wait for others, of which
 // nothing is left when they make a window now; p.mu is held. A window costs
 // about the same whatever it holds, so one that is opened beside others should
-// be as large as those together, full, or late.
+// be as large as those together, full, or late. What is full is reckoned: the
+// cutter counts bytes as they travel, which are some more.
 func (p *partition) gathers(c cutter, now time.Time) (left time.Duration) {
 	open := 0
 	for _, w := range p.chain {

@@ -47,7 +47,6 @@ type Settings struct {
 
 	LocalArrange bool `json:"local_arrange"`
 	LocalCollect bool `json:"local_collect"`
-	LocalDeliver bool `json:"local_deliver,omitempty"`
 
 	HookMaxAttempts     int           `json:"hook_max_attempts"`
 	HookInitialInterval time.Duration `json:"hook_initial_interval"`
@@ -407,10 +406,6 @@ type DeliverInput struct {
 	// Sources are the messages of dead letters. Those of the window that are
 	// not among them are read from Kafka.
 	Sources []Message `json:"sources,omitempty"`
-
-	// Repeat says that what is delivered may have been sent before, by a step of
-	// the window that was cut off.
-	Repeat bool `json:"repeat,omitempty"`
 
 	// Patient asks to come back only when nothing is left to deliver: the
 	// window's history has no room for rounds. The messages of all that is left

@@ -53,7 +53,9 @@ func deliverSummary(payloads, letters, messages int) string {
 // deliverOnce is one Deliver. What it leaves goes on in a Deliver of its own
 // for each sink, which holds only the messages that wait for it.
 func (r *window) deliverOnce(ctx workflow.Context, in DeliverInput, offsets []int64, summary string) {
-	out, err := r.callDeliver(ctx, in, summary)
+	var out DeliverResult
+	in.Patient = r.patient(ctx)
+	err := workflow.ExecuteActivity(r.deliverOptions(ctx, summary), DeliverActivity, in).Get(ctx, &out)
 	if ctx.Err() != nil {
 		return
 	}
@@ -64,9 +66,6 @@ func (r *window) deliverOnce(ctx workflow.Context, in DeliverInput, offsets []in
 	r.result.Delivered += out.Delivered
 	r.result.Skipped += out.Skipped
 	r.result.DeadLettered += out.DeadLettered
-	if len(out.Pending) > 0 {
-		r.set.LocalDeliver = false // a sink that is away holds up one step, not each
-	}
 	for _, job := range out.Pending {
 		waiting := r.within(job.Offsets)
 		r.hold(waiting)
@@ -75,32 +74,6 @@ func (r *window) deliverOnce(ctx workflow.Context, in DeliverInput, offsets []in
 			r.release(ctx, waiting)
 		})
 	}
-}
-
-// callDeliver delivers inside the workflow's own step, if the window may, or by
-// an activity of its own.
-func (r *window) callDeliver(ctx workflow.Context, in DeliverInput, summary string) (out DeliverResult, err error) {
-	in.Patient = r.patient(ctx)
-	if r.deliversHere(ctx, in) {
-		here := in
-		here.Repeat = r.rebuilt
-		err = workflow.ExecuteLocalActivity(deliverHere(ctx, summary), DeliverActivity, here).Get(ctx, &out)
-		if err == nil || ctx.Err() != nil || lost(err) {
-			return out, err
-		}
-		r.set.LocalDeliver, in.Repeat = false, true
-	}
-	err = workflow.ExecuteActivity(r.deliverOptions(ctx, summary), DeliverActivity, in).Get(ctx, &out)
-	return out, err
-}
-
-// deliversHere reports whether a Deliver is made inside the workflow's own step.
-// A sink has to hear whether payloads may have been sent before, by a step that
-// was cut off. That is what a window knows of all of its steps but the first,
-// whose repetition looks like the first one itself.
-func (r *window) deliversHere(ctx workflow.Context, in DeliverInput) bool {
-	first := workflow.GetInfo(ctx).GetCurrentHistoryLength() <= firstStep
-	return r.set.LocalDeliver && !first && !in.Patient
 }
 
 // again delivers what is left for one sink, after its pause.

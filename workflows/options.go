@@ -54,17 +54,6 @@ func (r *window) deliverOptions(ctx workflow.Context, summary string) workflow.C
 	})
 }
 
-// deliverHere are the options of a Deliver inside the workflow's own step. It
-// takes as long as the sinks do, as an activity of its own does: one that is cut
-// off may be delivered twice.
-func deliverHere(ctx workflow.Context, summary string) workflow.Context {
-	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
-		StartToCloseTimeout: longest,
-		RetryPolicy:         once,
-		Summary:             short(summary),
-	})
-}
-
 // hook calls an activity that runs hooks, inside the workflow's own step or as
 // an activity of its own. A worker that dies meanwhile costs an attempt of its
 // own kind, not one of the hook's: only errors of the hook come back.

@@ -39,9 +39,6 @@ const (
 	// 5,000.
 	maxBatches = 200
 
-	// firstStep is how long the history is in the window's first step.
-	firstStep = 3
-
 	// patientEvents and patientBytes are how long and how large the history gets
 	// before everything under way is asked to come back only when it is done
 	// with: what goes on failing costs nothing more then, whether tasks, hooks or
@@ -87,10 +84,6 @@ type window struct {
 	known      []known
 	recordRoom int
 
-	// rebuilt says that this is not where the window began: steps it took
-	// elsewhere may have been cut off.
-	rebuilt bool
-
 	started  time.Time
 	inlined  int // bytes that lists and messages take in the history, about
 	result   WindowResult
@@ -119,7 +112,6 @@ func (w *Workflows) Window(ctx workflow.Context, in WindowInput) (WindowResult, 
 	r := &window{
 		in: in, started: workflow.Now(ctx), byOff: map[int64]*message{}, running: map[int]Batch{},
 		slot: workflow.NewSemaphore(ctx, maxOutstanding), wg: workflow.NewWaitGroup(ctx), recordRoom: maxRecords,
-		rebuilt: workflow.IsReplaying(ctx),
 	}
 	for _, m := range in.Messages {
 		msg := &message{Message: m, holds: 1} // held until its window is arranged
