@@ -21,11 +21,12 @@ var errNoWorkflowTask = errors.New("its history has no workflow task to reset to
 
 // Reset implements Windows.
 //
-// The run is reset to its last workflow task, even if that task never began or
-// never ended: it is the latest point from which a run can go on, so what is in
-// the history before it is not done again. Of a run that was cancelled it is the
-// last one before the request, which would end every further run too. The
-// request id names the closed run, so of two owners who reset it at the same
+// The run is reset to the latest point from which it can go on, so what is in the
+// history before that is not done again: to its last workflow task, even if that
+// never ended, and behind what came while that task waited for an executor, which
+// may have died with the window in its cache. Of a run that was cancelled it is
+// the last such point before the request, which would end every further run too.
+// The request id names the closed run, so of two owners who reset it at the same
 // time only one does.
 func (t *Temporal) Reset(ctx context.Context, workflowID, reason string, maxRuns int) (int, error) {
 	ctx, cancel := bounded(ctx)
@@ -53,7 +54,7 @@ func (t *Temporal) Reset(ctx context.Context, workflowID, reason string, maxRuns
 		Namespace:                 t.namespace,
 		WorkflowExecution:         &commonpb.WorkflowExecution{WorkflowId: workflowID, RunId: runID},
 		Reason:                    fmt.Sprintf(rerunReason, run, reason),
-		WorkflowTaskFinishEventId: h.task + 1,
+		WorkflowTaskFinishEventId: h.keep + 1,
 		RequestId:                 fmt.Sprintf("%s/rerun/%d", runID, run),
 	})
 	if err != nil {
@@ -64,11 +65,14 @@ func (t *Temporal) Reset(ctx context.Context, workflowID, reason string, maxRuns
 
 // pastRun is what a closed run's history tells.
 type pastRun struct {
-	// task is the event that scheduled the last workflow task, or, when it
-	// began, the one that says so. Both may belong to one write of the server,
-	// and a reset has to go to the end of a write.
-	task   int64
-	reruns int // that led to this run
+	// keep is the last event that a reset keeps: that with which the last
+	// workflow task began, or, when it never did, the last one behind its
+	// scheduling. A reset needs such a task, and goes to the end of a write of
+	// the server: what comes while a task is under way is written only with the
+	// task's end, and is lost.
+	keep   int64
+	waits  bool // the last workflow task has not begun
+	reruns int  // that led to this run
 
 	cancelled bool // somebody has asked for its end
 }
@@ -83,7 +87,7 @@ func (t *Temporal) readHistory(ctx context.Context, workflowID, runID string) (p
 		}
 		h.take(e)
 	}
-	if h.task == 0 {
+	if h.keep == 0 {
 		return h, fmt.Errorf("resetting %s: %w", workflowID, errNoWorkflowTask)
 	}
 	return h, nil
@@ -92,15 +96,25 @@ func (t *Temporal) readHistory(ctx context.Context, workflowID, runID string) (p
 func (h *pastRun) take(e *historypb.HistoryEvent) {
 	switch e.GetEventType() {
 	case enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED:
-		if !h.cancelled || h.task == 0 {
-			h.task = e.GetEventId()
+		h.waits = e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED
+		if !h.cancelled || h.keep == 0 {
+			h.keep = e.GetEventId()
 		}
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
 		h.cancelled = true
 	case enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED:
+		h.waits = false
 		failed := e.GetWorkflowTaskFailedEventAttributes()
 		if failed.GetCause() == enumspb.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW {
 			h.reruns = rerunNumber(failed.GetFailure().GetMessage())
+		}
+	case enumspb.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
+		h.waits = false
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT:
+		// Its end is what a reset takes back.
+	default:
+		if h.waits && !h.cancelled {
+			h.keep = e.GetEventId()
 		}
 	}
 }

@@ -402,6 +402,37 @@ func TestTemporal(t *testing.T) {
 		require.NoError(t, err)
 	})
 
+	t.Run("ResetKeepsWhatCameWhileNobodyTookAStep", func(t *testing.T) {
+		t.Parallel()
+
+		b := setupTemporal(t)
+		b.worker.Stop()
+		id := b.link.WorkflowID()
+		require.NoError(t, b.windows.Start(t.Context(), b.input(199)))
+		b.signal(t, "progress")
+		b.signal(t, "progress")
+		require.NoError(t, b.client.TerminateWorkflow(t.Context(), id, "", "a test"))
+		_, err := b.windows.Reset(t.Context(), id, "terminated", 3)
+		require.NoError(t, err)
+		events := b.client.GetWorkflowHistory(t.Context(), id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		var types []enumspb.EventType
+		for events.HasNext() {
+			e, err := events.Next()
+			require.NoError(t, err)
+			types = append(types, e.GetEventType())
+		}
+		require.Equal(t, []enumspb.EventType{
+			enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
+			enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED,
+			enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED, enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED, enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
+		}, types, "they stand before the step that is made anew")
+		b.startWorker(t)
+		b.signal(t, "end")
+		res, err := b.wait(t)
+		require.NoError(t, err)
+		require.Equal(t, 2, res.Tasks)
+	})
+
 	t.Run("TooLarge", func(t *testing.T) {
 		t.Parallel()
 
