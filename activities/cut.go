@@ -13,10 +13,10 @@ const (
 	batchWork = time.Second
 
 	// quickTask is the duration below which tasks are cut for all slots of a
-	// worker together, and not for one. What a batch costs Temporal would
-	// otherwise be more than its tasks. Longer ones are worth spreading over
-	// workers.
-	quickTask = 50 * time.Millisecond
+	// worker together, and not for one. What a batch costs Temporal, some ten
+	// milliseconds of CPU, would otherwise show beside its tasks. Longer ones
+	// are worth spreading over workers.
+	quickTask = 150 * time.Millisecond
 
 	// unknownTask is the duration of tasks before the first was observed.
 	unknownTask = 50 * time.Millisecond

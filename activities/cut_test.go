@@ -80,9 +80,9 @@ func TestPace(t *testing.T) {
 		{time.Nanosecond, 4, 1},
 		{2 * time.Millisecond, 4, 500 * time.Microsecond},
 		{2 * time.Millisecond, 1, 2 * time.Millisecond},
-		{2 * time.Millisecond, 100, 80 * time.Microsecond},
-		{20 * time.Millisecond, 16, 8 * time.Millisecond},
-		{40 * time.Millisecond, 16, 32 * time.Millisecond},
+		{3 * time.Millisecond, 100, 60 * time.Microsecond},
+		{15 * time.Millisecond, 16, 1500 * time.Microsecond},
+		{75 * time.Millisecond, 16, 37500 * time.Microsecond},
 		{quickTask, 16, quickTask},
 		{time.Minute, 16, time.Minute},
 	} {

@@ -24,8 +24,10 @@ import (
 )
 
 const (
-	// maxPolling is how many polls for batches are out at the same time.
-	maxPolling = 2
+	// maxPolling is how many polls for batches are out at the same time: as many
+	// as a task queue has partitions by default. Batches in a partition without
+	// a poll come about a second late.
+	maxPolling = 4
 
 	// pollers of the worker for workflows and short activities.
 	pollers = 4

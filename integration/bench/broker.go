@@ -16,8 +16,7 @@ const (
 	adminTimeout = time.Minute
 	pollTimeout  = 15 * time.Second
 
-	// committedEvery is how often committed offsets are asked for near the end
-	// of a run: it is how exactly the end is known.
+	// committedEvery is how often committed offsets are asked for at most.
 	committedEvery = 25 * time.Millisecond
 )
 

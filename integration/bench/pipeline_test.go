@@ -31,8 +31,8 @@ func TestMessage(t *testing.T) {
 func TestUntilNext(t *testing.T) {
 	t.Parallel()
 
-	require.Equal(t, committedEvery, untilNext(time.Minute, 0, 100), "nothing has moved yet")
-	require.Equal(t, 500*time.Millisecond, untilNext(time.Second, 100, 100), "half of what is left")
-	require.Equal(t, committedEvery, untilNext(time.Second, 1000, 1), "near the end")
-	require.Equal(t, time.Second, untilNext(time.Minute, 1, 1000), "an offset can move faster than it seemed")
+	require.Equal(t, committedEvery, untilNext(0))
+	require.Equal(t, committedEvery, untilNext(time.Second), "never more often")
+	require.Equal(t, 100*time.Millisecond, untilNext(10*time.Second), "a hundredth")
+	require.Equal(t, time.Second, untilNext(time.Hour), "a pipeline that stands still is noticed")
 }

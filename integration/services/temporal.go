@@ -60,6 +60,8 @@ type TemporalConfig struct {
 // up to 50 ms; at 1,000 the server is busy with polling.
 var dynamicConfig = map[string]string{
 	"history.transferProcessorMaxPollRPS":  "100",
+	"matching.numTaskqueueReadPartitions":  "1",
+	"matching.numTaskqueueWritePartitions": "1",
 	"system.enableActivityEagerExecution":  "true",
 	"system.namespaceCacheRefreshInterval": `"1s"`,
 }
