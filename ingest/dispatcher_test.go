@@ -2,11 +2,14 @@ package ingest
 
 import (
 	"cmp"
+	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/drakkar-go/drakkar/watermark"
 	"github.com/drakkar-go/drakkar/workflows"
 )
 
@@ -51,6 +54,47 @@ func TestGathers(t *testing.T) {
 			}
 			p.shownPaused = tt.paused
 			require.Equal(t, tt.want, p.gathers(cutter{maxMessages: 20, maxBytes: 1000}, now))
+		})
+	}
+}
+
+// A dispatcher that waits for messages to gather wakes up by itself, or when
+// they are enough.
+func TestAwaitWork(t *testing.T) {
+	t.Parallel()
+
+	const soon = 100 * time.Millisecond
+	for name, tt := range map[string]struct {
+		more int // messages that come soon
+		want time.Duration
+	}{
+		"Late":   {want: gatherFor},
+		"Few":    {more: 7, want: gatherFor},
+		"Enough": {more: 8, want: soon},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			synctest.Test(t, func(t *testing.T) {
+				i := &Ingest{retention: time.Hour, cutter: cutter{maxMessages: 20, maxBytes: 1 << 20}}
+				i.opt.Ingest.MaxOpenWindows, i.opt.Ingest.MaxWindowsAhead = 4, 100
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				p := newPartition(ctx, "t", 0, hysteresis{})
+				began := time.Now()
+				p.tracker = watermark.New(0, 0)
+				p.chain = []*openWindow{{messages: 9, since: began, started: began}}
+				require.True(t, p.push(workflows.Message{}))
+				go func() {
+					<-time.After(soon)
+					for n := range tt.more {
+						p.push(workflows.Message{Offset: int64(n + 1)})
+						p.wakeUp()
+					}
+				}()
+				require.NoError(t, i.awaitWork(p))
+				require.Equal(t, tt.want, time.Since(began))
+			})
 		})
 	}
 }
