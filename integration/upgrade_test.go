@@ -75,7 +75,10 @@ func (h *harness) builds(t *testing.T) map[int]string {
 func (h *harness) temporal(t *testing.T) client.Client {
 	t.Helper()
 
-	c, err := client.Dial(client.Options{HostPort: h.cfg.Temporal.Address, Namespace: h.cfg.Temporal.Namespace})
+	c, err := client.Dial(client.Options{
+		HostPort: h.cfg.Temporal.Address, Namespace: h.cfg.Temporal.Namespace,
+		ConnectionOptions: client.ConnectionOptions{GetSystemInfoTimeout: time.Minute}, // of a busy machine
+	})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return c

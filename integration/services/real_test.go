@@ -51,7 +51,10 @@ func TestTemporal_SurvivesKill(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, s.Stop()) })
 
 	connect := func() client.Client {
-		c, err := client.Dial(client.Options{HostPort: s.Addr(), Namespace: s.Namespace()})
+		c, err := client.Dial(client.Options{
+			HostPort: s.Addr(), Namespace: s.Namespace(),
+			ConnectionOptions: client.ConnectionOptions{GetSystemInfoTimeout: time.Minute}, // of a busy machine
+		})
 		require.NoError(t, err)
 		t.Cleanup(c.Close)
 		return c
