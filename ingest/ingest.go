@@ -34,7 +34,7 @@ var (
 	errStopped      = errors.New("ingest was stopped")
 	errNotStarted   = errors.New("ingest was not started")
 	errCloseHangs   = errors.New("the client hangs after its error")
-	errJoining      = errors.New("the client hangs in the rebalance that it was stopped in")
+	errJoining      = errors.New("it owns no partition, and hangs as it does when it is stopped in its first rebalance")
 	errStartedTwice = errors.New("ingest was started before")
 )
 
@@ -304,7 +304,7 @@ func (i *Ingest) close(ctx context.Context) error {
 		i.tells.Wait()
 	})
 	if errors.Is(err, errJoining) {
-		i.opt.Logger.Warn("the Kafka client has not left the group: " + err.Error())
+		i.opt.Logger.Warn("the Kafka client may not have left the group: " + err.Error())
 		return nil
 	}
 	if err == nil {

@@ -128,7 +128,6 @@ func (i *Ingest) disown(p *partition, cause error) {
 func (i *Ingest) tell(topic string, ids []int32, revoked bool) {
 	in := workflows.RebalanceInput{Topic: topic, Partitions: ids, Revoked: revoked}
 	i.tells.Go(func() {
-
 		ctx, cancel := context.WithTimeoutCause(context.Background(), tellBound, errTellTimeout)
 		defer cancel()
 

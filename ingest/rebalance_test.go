@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/drakkar-go/drakkar/events"
 	"github.com/drakkar-go/drakkar/workflows"
@@ -103,6 +105,22 @@ func TestRebalance(t *testing.T) {
 			require.Eventually(t, func() bool { return len(second.Ready(t.Context())) == 0 }, eventually, soon)
 		})
 	}
+
+	// The Kafka client can hang when it is closed in its first rebalance. What
+	// ingest waits for is held up here; the client itself cannot be made to.
+	t.Run("StopDoesNotWaitForAClientThatOwnsNothing", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, 1)
+		first := b.start(t, "w1")
+		first.ready(t, 1)
+		log, logged := observer.New(zap.WarnLevel)
+		second := b.start(t, "w2", func(o *Options) { o.Logger = zap.New(log) })
+		second.tells.Add(1)
+		defer second.tells.Done()
+		second.stop(t)
+		require.Equal(t, 1, logged.FilterMessageSnippet(errJoining.Error()).Len())
+	})
 
 	t.Run("RevokedWindowsAreAdopted", func(t *testing.T) {
 		t.Parallel()
