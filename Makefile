@@ -42,7 +42,7 @@ services: toolchain
 	@go build -o $(SERVICES) ./integration/services/cmd
 
 .PHONY: test
-test: services ## Runs all tests, with a real Kafka and Temporal; installs what they need
+test: services ## Runs all tests, with real servers; installs what they need
 	$(SERVICES) run all -- $(GOTEST) -timeout 20m ./...
 
 .PHONY: test/unit
@@ -50,7 +50,7 @@ test/unit: toolchain ## Runs the tests that need no service
 	go test -short -p 4 -parallel 8 ./... # they wait more than they compute; make test looks for races
 
 .PHONY: test/integration
-test/integration: services ## Runs the packages that need a real Kafka or Temporal
+test/integration: services ## Runs the packages that need a real server
 	$(SERVICES) run all -- $(GOTEST) -timeout 20m $(REAL)
 
 .PHONY: conformance

@@ -78,8 +78,9 @@ type Deserializer[In any] interface {
 	Deserialize(ctx context.Context, r Record) (In, error)
 }
 
-// Labeler is implemented by handlers that name messages in logs and pages. The
-// default is "partition:offset".
+// Labeler is implemented by handlers that name messages in events, which a
+// program's own events.Recorder is given; logs do not hold it. The default is
+// "partition:offset".
 type Labeler[In any] interface {
 	MessageLabel(m Message[In]) string
 }

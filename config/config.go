@@ -30,7 +30,7 @@ type Config struct {
 	// variable is empty the name is made from the host and the role.
 	WorkerNameEnv string `yaml:"worker_name_env" default:"WORKER_ID"`
 
-	// Logical cluster this process belongs to, shown in logs and pages.
+	// Logical cluster this process belongs to, shown in logs.
 	ClusterName string `yaml:"cluster_name"`
 
 	// Name of an environment variable which overrides cluster_name when it is
@@ -112,11 +112,11 @@ type Kafka struct {
 	// on, which are refused.
 	Options map[string]string `yaml:"options" secret:"names" keys:"property"`
 
-	// Base address of a Kafka web UI; with ui_cluster_name, pages link offsets
-	// to it.
+	// Base address of a Kafka web UI; with ui_cluster_name, pages are to link
+	// offsets to it. No effect yet.
 	UIURL string `yaml:"ui_url" secret:"url"`
 
-	// Name of the cluster in that UI.
+	// Name of the cluster in that UI. No effect yet.
 	UIClusterName string `yaml:"ui_cluster_name"`
 }
 
@@ -263,7 +263,8 @@ type Ingest struct {
 	// Port of /metrics, /healthz and /readyz of ingest.
 	MetricsPort int `yaml:"metrics_port" default:"9091" range:"0..65535"`
 
-	// Port of the debug pages of ingest.
+	// Port of the debug pages of ingest, which are not built yet: nothing listens
+	// on it.
 	DebugPort int `yaml:"debug_port" default:"8081" range:"0..65535"`
 }
 
@@ -557,19 +558,19 @@ type Logging struct {
 	SlowTask time.Duration `yaml:"slow_task" default:"30s" range:"0s.."`
 }
 
-// Debug is the port for people.
+// Debug is the port for people. Its pages are not built yet.
 type Debug struct {
-	// Serves the debug pages.
+	// Keeps the port of the debug pages free. Nothing listens on it yet.
 	Enabled bool `yaml:"enabled" default:"true"`
 
-	// Address they are bound to.
+	// Address the debug pages are to be bound to.
 	Host string `yaml:"host" default:"127.0.0.1"`
 
 	// Port of the debug pages of an executor.
 	Port int `yaml:"port" default:"8080" range:"0..65535"`
 
-	// Token that requests must carry. Empty leaves the pages open, and serves no
-	// profiles.
+	// Token that requests for /debug/pprof, on the port of /metrics, must carry.
+	// Empty serves no profiles.
 	AuthToken string `yaml:"auth_token" secret:"true"`
 }
 

@@ -52,7 +52,7 @@ type Delivery struct {
 	// everything but bytes, or the name of one that app.Options.Codecs holds.
 	Codec string `yaml:"codec" default:"json" required:"true"`
 
-	// Address of a web UI for the sink, shown as a link.
+	// Address of a web UI for the sink, to be shown as a link. No effect yet.
 	UIURL string `yaml:"ui_url" secret:"url"`
 }
 

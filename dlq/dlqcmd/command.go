@@ -54,8 +54,8 @@ which dead letters, for list and replay; lists have commas, what repeats adds up
   -since TIME       written at or after: 2006-01-02T15:04:05Z, 2006-01-02,
                     or how long ago, as in 24h (not for replay)
   -until TIME       written before
-  -text TEXT        these characters are in the error, key, value, headers, or the
-                    task's arguments, stdin or output
+  -text TEXT        these characters are in the id, error, key, value, headers, the
+                    payload, or the task's arguments, stdin or output
 
 list:
   -format FORMAT    table (default) or json, one object a line

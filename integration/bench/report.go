@@ -147,7 +147,8 @@ func thisMachine() (machine, error) {
 	if err != nil {
 		return m, fmt.Errorf("asking for the machine: %w", err)
 	}
-	m.System = runtime.GOOS + "/" + runtime.GOARCH + " " + strings.TrimSpace(string(kernel))
+	version, _, _ := strings.Cut(strings.TrimSpace(string(kernel)), "-") // the rest is the machine owner's name for it
+	m.System = runtime.GOOS + "/" + runtime.GOARCH + " " + version
 	return m, nil
 }
 
