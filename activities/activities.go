@@ -94,10 +94,12 @@ type Activities struct {
 	cfg Config
 
 	// Observed durations, from which batches are cut and slow hooks are moved
-	// out of the workflow's own step.
-	taskTime    ewma
-	arrangeTime ewma
-	collectTime ewma
+	// out of the workflow's own step, and the bytes that a task leaves behind
+	// until its batch ends.
+	taskTime    ewma[time.Duration]
+	taskBytes   ewma[int64]
+	arrangeTime ewma[time.Duration]
+	collectTime ewma[time.Duration]
 }
 
 // New returns the activities.
@@ -111,7 +113,7 @@ const slowHook = 200 * time.Millisecond
 
 // Settings are what a window that begins now goes by.
 func (a *Activities) Settings() workflows.Settings {
-	local := func(mode string, seen *ewma) bool {
+	local := func(mode string, seen *ewma[time.Duration]) bool {
 		return mode == "local" || mode != "regular" && seen.value() < slowHook
 	}
 	return workflows.Settings{

@@ -48,6 +48,29 @@ func TestArrange(t *testing.T) {
 		require.Len(t, eventsOf[events.Arranged](b), 1)
 	})
 
+	// A worker holds what a batch printed until its last task has ended.
+	t.Run("LargeOutputsMakeSmallBatches", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, options{binary: "/usr/bin/head"})
+		megabyte := drakkar.Task{Args: []string{"-c", "1048576", "/dev/zero"}}
+		_, err := run[workflows.Outcome](t, b, b.acts.Execute, workflows.ExecuteInput{
+			Window: ref(), Batch: batch(megabyte, megabyte, megabyte, megabyte),
+		})
+		require.NoError(t, err)
+		b.handler.arrange = func(w drakkar.Window[string]) (tasks []drakkar.Task, err error) {
+			for range 200 {
+				tasks = append(tasks, w.Messages[0].Task())
+			}
+			return tasks, nil
+		}
+		plan, err := run[workflows.Plan](t, b, b.acts.Arrange, workflows.ArrangeInput{Window: ref(), Messages: messages("x")})
+		require.NoError(t, err)
+		for _, part := range plan.Batches {
+			require.LessOrEqual(t, part.Tasks.Len, 32)
+		}
+	})
+
 	for name, tt := range map[string]struct {
 		regular bool
 		spoil   func(t *testing.T, b *testBundle)

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/drakkar-go/drakkar/workflows"
@@ -11,6 +12,10 @@ const (
 	// Temporal do not show, little enough to spread over workers and to lose
 	// with one.
 	batchWork = time.Second
+
+	// batchBytes is how much of a batch's outputs and results a worker is to
+	// hold: they leave it together, when the last task has ended.
+	batchBytes = 32 << 20
 
 	// quickTask is the duration below which tasks are cut for all slots of a
 	// worker together, and not for one. What a batch costs Temporal, some ten
@@ -93,8 +98,13 @@ func pace(perTask time.Duration, slots int) time.Duration {
 	return max(1, perTask/time.Duration(slots), time.Duration(share*float64(perTask)))
 }
 
-// pace is that of the tasks seen so far, on a worker like this one.
-func (a *Activities) pace() time.Duration { return pace(a.taskTime.value(), a.Pool.Stats().Slots) }
+// pace is that of the tasks seen so far, on a worker like this one. Where what
+// they leave behind fills a batch sooner than their time, that counts.
+func (a *Activities) pace() time.Duration {
+	byTime := cmp.Or(pace(a.taskTime.value(), a.Pool.Stats().Slots), unknownTask)
+	byBytes := time.Duration(float64(batchWork) * float64(a.taskBytes.value()) / batchBytes)
+	return max(byTime, byBytes)
+}
 
 // size is how many tasks of that duration a batch takes, when there are n.
 func size(n int, perTask time.Duration, most int) int {

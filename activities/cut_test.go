@@ -126,7 +126,7 @@ func TestCut(t *testing.T) {
 func TestEwma(t *testing.T) {
 	t.Parallel()
 
-	var e ewma
+	var e ewma[time.Duration]
 	require.Zero(t, e.value())
 	e.observe(time.Second)
 	require.Equal(t, time.Second, e.value())

@@ -258,12 +258,41 @@ func (r *batchRun) guarded(ctx context.Context, i int, started func()) (d *taskD
 }
 
 func (r *batchRun) finish(d *taskDone) {
+	if d.Again == nil && r.specs[d.I].Precomputed == nil {
+		r.a.taskBytes.observe(d.held())
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.done[d.I] = d
 	if !d.handedBack(r.specs[d.I]) {
 		r.fresh = append(r.fresh, d)
 	}
+}
+
+// held is how many bytes of outputs and results the task leaves behind.
+func (d *taskDone) held() (n int64) {
+	for _, o := range d.Outputs {
+		n += int64(len(o.Value))
+	}
+	result := func(r *drakkar.Result) {
+		if r != nil {
+			n += int64(len(r.Stdout) + len(r.Stderr))
+		}
+	}
+	failed := func(e *drakkar.TaskError) {
+		if e != nil {
+			result(&e.Result)
+		}
+	}
+	if d.Record != nil {
+		result(d.Record.Result)
+		failed(d.Record.Error)
+	}
+	if d.Call != nil {
+		result(d.Call.Result)
+		failed(d.Call.Error)
+	}
+	return n
 }
 
 // handedBack reports whether the attempt was not made, or not to its end.

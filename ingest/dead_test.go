@@ -127,6 +127,32 @@ func TestMaxAge(t *testing.T) {
 		require.Len(t, eventsOf[events.WindowDeadLettered](p.events), 1, "the dead letters' own run is left alone")
 	})
 
+	// Its steps would run again, and what heartbeats held would be lost.
+	t.Run("IsNotRunAgainWhenItsRestWasNotStarted", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, 1)
+		failed := false
+		b.windows.deadErr = func() error {
+			if failed {
+				return nil
+			}
+			failed = true
+			for _, w := range b.windows.byID {
+				w.status = "terminated"
+			}
+			return errors.New("Temporal is away")
+		}
+		p := b.start(t, "w1", func(o *Options) {
+			o.Windows.MaxAge, o.Windows.OnMaxAge = 10*time.Millisecond, "dead_letter"
+		})
+		b.produce(t, 0, 1)
+		require.Eventually(t, func() bool { return len(eventsOf[events.WindowDeadLettered](p.events)) == 1 }, eventually, soon)
+		require.Empty(t, eventsOf[events.WindowRerun](p.events))
+		b.windows.completeAll()
+		b.awaitCommitted(t, 0, 1)
+	})
+
 	t.Run("Off", func(t *testing.T) {
 		t.Parallel()
 

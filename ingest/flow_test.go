@@ -114,7 +114,7 @@ func TestFlow(t *testing.T) {
 					return b.committed(t, held).offset == 500
 				}, eventually, soon)
 				require.Equal(t, upTo(500), b.windows.offsets(held))
-				require.Equal(t, held, paused(p))
+				require.Eventually(t, func() bool { return paused(p) == held }, eventually, soon)
 			})
 		}
 	})

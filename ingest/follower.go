@@ -92,9 +92,13 @@ func (i *Ingest) otherRange(p *partition, w *openWindow, last int64) error {
 	return i.bringUpAnew(p)
 }
 
-// rerun runs a window again that ended without its result. Its error is that
-// of the partition's context.
+// rerun runs a window again that ended without its result, unless it is one
+// that was ended for its age and whose rest has not been started yet. Its error
+// is that of the partition's context.
 func (i *Ingest) rerun(p *partition, w *openWindow, closed *ClosedError) error {
+	if i.opt.Windows.OnMaxAge == onMaxAgeDeadLetter && i.overAge(w) {
+		return i.checkAge(p, w)
+	}
 	run, err := i.opt.Temporal.Reset(p.ctx, w.id, closed.Error(), i.opt.Windows.MaxReruns)
 	switch {
 	case p.ctx.Err() != nil:
@@ -143,18 +147,22 @@ func (i *Ingest) deadLetter(p *partition, w *openWindow, reason string) error {
 // checkAge raises the alarm about a window that is open for too long, and ends
 // it when that is wanted. Its error is that of the partition's context.
 func (i *Ingest) checkAge(p *partition, w *openWindow) error {
-	limit, age := i.opt.Windows.MaxAge, time.Since(w.started)
-	if limit <= 0 || age < limit {
+	if !i.overAge(w) {
 		return nil
 	}
 	if !w.overdue {
 		w.overdue = true
-		i.events.Record(events.WindowOverdue{At: w.at(), Workflow: w.id, Last: w.last, Age: age})
+		i.events.Record(events.WindowOverdue{At: w.at(), Workflow: w.id, Last: w.last, Age: time.Since(w.started)})
 	}
 	if i.opt.Windows.OnMaxAge != onMaxAgeDeadLetter {
 		return nil
 	}
-	return i.deadLetter(p, w, fmt.Sprintf("the window was open for longer than windows.max_age (%s)", limit))
+	return i.deadLetter(p, w, fmt.Sprintf("the window was open for longer than windows.max_age (%s)", i.opt.Windows.MaxAge))
+}
+
+func (i *Ingest) overAge(w *openWindow) bool {
+	limit := i.opt.Windows.MaxAge
+	return limit > 0 && time.Since(w.started) >= limit
 }
 
 // onMaxAgeDeadLetter is the value of windows.on_max_age that ends windows.

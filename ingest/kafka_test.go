@@ -151,6 +151,29 @@ func (b *testBundle) refuseEnds(refused func(partition int32) bool) {
 	})
 }
 
+// endFetchesAt answers fetches as if the log ended at an offset.
+func (b *testBundle) endFetchesAt(offset int64, while *atomic.Bool) {
+	b.cluster.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.cluster.KeepControl()
+		if !while.Load() {
+			return nil, nil, false
+		}
+		res := req.ResponseKind().(*kmsg.FetchResponse)
+		for _, asked := range req.(*kmsg.FetchRequest).Topics {
+			topic := kmsg.NewFetchResponseTopic()
+			topic.Topic, topic.TopicID = asked.Topic, asked.TopicID
+			for _, p := range asked.Partitions {
+				part := kmsg.NewFetchResponseTopicPartition()
+				part.Partition, part.HighWatermark, part.LastStableOffset = p.Partition, offset, offset
+				part.RecordBatches = []byte{}
+				topic.Partitions = append(topic.Partitions, part)
+			}
+			res.Topics = append(res.Topics, topic)
+		}
+		return res, nil, true
+	})
+}
+
 // forgetMember makes the broker forget a member of the group, which loses its
 // partitions.
 func (b *testBundle) forgetMember() {

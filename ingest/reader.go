@@ -18,6 +18,10 @@ import (
 // away, its retention is over, or the topic was made again.
 var ErrRecordGone = errors.New("the record is not in the topic any more")
 
+// errNotShown passes: a broker that follows, or has just begun to lead, tells a
+// smaller end of the log than the one that ingest read the record from.
+var errNotShown = errors.New("the broker does not show the record yet")
+
 var errReaderClosed = errors.New("the reader is closed")
 
 // Reader reads single records by their coordinates, for executors: values that
@@ -90,7 +94,10 @@ func (r *Reader) Read(ctx context.Context, topic string, partition int32, offset
 				}
 				return true, nil
 			case kafka.PartitionEOF:
-				return true, ErrRecordGone
+				if int64(e.Offset) > offset { // what is there was passed over
+					return true, ErrRecordGone
+				}
+				return true, errNotShown
 			default:
 				return false, nil
 			}
@@ -133,7 +140,11 @@ func (r *Reader) from(ctx context.Context, at kafka.TopicPartition, take func(ka
 				return r.outOfRange(ctx, at, e)
 			}
 		}
-		if done, err := take(ev); done {
+		done, err := take(ev)
+		switch {
+		case errors.Is(err, errNotShown):
+			return r.outOfRange(ctx, at, err)
+		case done:
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,6 +88,26 @@ func TestReader(t *testing.T) {
 		}
 		_, err = r.Read(bounded(t), testTopic, 0, 2)
 		require.NoError(t, err)
+	})
+
+	// As a follower does, or a leader that has just become one.
+	t.Run("ABrokerThatLagsSaysNothing", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, 1)
+		b.produce(t, 0, 3)
+		var lags atomic.Bool
+		lags.Store(true)
+		b.endFetchesAt(2, &lags)
+		r := open(t, b.options("").Kafka)
+		_, err := r.Read(bounded(t), testTopic, 0, 2)
+		require.ErrorIs(t, err, errNotShown)
+		require.NotErrorIs(t, err, ErrRecordGone)
+
+		lags.Store(false)
+		got, err := r.Read(bounded(t), testTopic, 0, 2)
+		require.NoError(t, err)
+		require.Equal(t, "0-2", string(got.Value))
 	})
 
 	t.Run("CouldNotReadIsNotGone", func(t *testing.T) {
