@@ -41,6 +41,7 @@ type options struct {
 	kafka     string
 	temporal  string
 	namespace string
+	server    map[string]string // dynamic configuration of the Temporal that is started
 	dir       string
 	keep      bool
 }
@@ -63,6 +64,7 @@ func parse(args []string, errOut io.Writer) (options, error) {
 	f.StringVar(&o.kafka, "kafka", "", "use the Kafka at HOST:PORT instead of starting one")
 	f.StringVar(&o.temporal, "temporal", "", "use the Temporal at HOST:PORT instead of starting one; its CPU is not told then")
 	f.StringVar(&o.namespace, "namespace", "default", "namespace, with -temporal")
+	f.Func("server-setting", "NAME=VALUE of the dynamic configuration of the Temporal that is started; repeat it for more", o.addServerSetting)
 	f.StringVar(&o.dir, "dir", os.TempDir(), "where the directory of the run is made")
 	f.BoolVar(&o.keep, "keep", false, "keep the directory of the run, with its logs")
 	if err := f.Parse(args); err != nil {
@@ -73,10 +75,24 @@ func parse(args []string, errOut io.Writer) (options, error) {
 		return o, fmt.Errorf("%q is no flag", f.Arg(0))
 	case o.rounds < 1:
 		return o, fmt.Errorf("-rounds is %d, the least is 1", o.rounds)
+	case o.temporal != "" && len(o.server) > 0:
+		return o, errors.New("-server-setting is for the Temporal that is started, not for the one at -temporal")
 	case o.messages < 1:
 		return o, fmt.Errorf("-messages is %d, the least is 1", o.messages)
 	}
 	return o, nil
+}
+
+func (o *options) addServerSetting(text string) error {
+	name, value, ok := strings.Cut(text, "=")
+	if !ok || name == "" {
+		return fmt.Errorf("%q is not NAME=VALUE", text)
+	}
+	if o.server == nil {
+		o.server = map[string]string{}
+	}
+	o.server[name] = value
+	return nil
 }
 
 // rowNames are the names of all rows, in the order of the table.

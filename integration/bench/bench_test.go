@@ -72,6 +72,8 @@ func TestCommand(t *testing.T) {
 		{"NoFlag", []string{"spawn"}, 2, `"spawn" is no flag`},
 		{"NoRounds", []string{"-rounds", "0"}, 2, "-rounds is 0"},
 		{"NoMessages", []string{"-messages", "0"}, 2, "-messages is 0"},
+		{"NoServerSetting", []string{"-server-setting", "system.x"}, 2, `"system.x" is not NAME=VALUE`},
+		{"ServerSettingOfAnother", []string{"-temporal", "localhost:7233", "-server-setting", "system.x=1"}, 2, "not for the one at -temporal"},
 		{"UnknownRow", []string{"-only", "spawn,swim"}, 2, `there is no row "swim"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

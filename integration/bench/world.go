@@ -101,7 +101,7 @@ func (w *world) startServices(ctx context.Context, o options) (kafka string, err
 	}
 	if w.temporal == "" {
 		w.tell("starting Temporal")
-		t, err := services.StartTemporal(ctx, services.TemporalConfig{Home: home, Dir: w.path("temporal")})
+		t, err := services.StartTemporal(ctx, services.TemporalConfig{Home: home, Dir: w.path("temporal"), DynamicConfig: o.server})
 		if err != nil {
 			return "", err
 		}
