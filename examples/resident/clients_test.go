@@ -182,3 +182,74 @@ func TestClients_Digest(t *testing.T) {
 		})
 	}
 }
+
+// odd are programs of the clients whose tasks end in all sorts of ways.
+var odd = map[string]string{
+	"odd.py": `#!/usr/bin/env python3
+import sys
+sys.path.insert(0, "HERE/python")
+from drakkar_resident import serve
+
+def handle(args, stdin, stdout, stderr):
+    if args[0] == "exit":
+        sys.exit(int(args[1]))
+    if args[0] == "text":
+        sys.exit("bad " + args[1])
+    if args[0] == "return":
+        return int(args[1])
+    if args[0] == "raise":
+        raise ValueError("bad " + args[1])
+    stdout.write(b"fine")
+
+serve(handle)
+`,
+	"odd.sh":   "#!/bin/sh\n" + oddShell,
+	"odd-e.sh": "#!/bin/sh\nset -eu\n" + oddShell,
+	"odd.bash": "#!/bin/bash\nset -euo pipefail\n" + oddShell,
+}
+
+const oddShell = `. "HERE/shell/drakkar_resident.sh"
+
+handle() {
+	case $1 in
+	exit) exit "$2" ;;
+	return) return $(($2 & 255)) ;;
+	raise) false; echo "behind what failed" ;;
+	*) echo fine ;;
+	esac
+}
+
+serve handle "$@"
+`
+
+// However a task ends, the program goes on, and tells what a spawned one would.
+func TestClients_OddEnds(t *testing.T) {
+	t.Parallel()
+
+	here, err := os.Getwd()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	for name, text := range odd {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			path := filepath.Join(dir, name)
+			require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(text, "HERE", here)), 0o700))
+			needs(t, map[bool]string{true: "python", false: "shell"}[name == "odd.py"])
+			c := client{path: path}
+			spawned, _ := pool(t, c, drakkar.ModeSpawn, executor.FramingLines)
+			resident, rec := pool(t, c, drakkar.ModeResident, executor.FramingLines)
+			for _, args := range [][]string{
+				{"exit", "3"}, {"exit", "0"}, {"text", "\xff"}, {"return", "2"}, {"return", "-1"}, {"return", "256"}, {"raise", "\xff"}, {"fine"},
+			} {
+				task := drakkar.Task{ID: "t", Args: args, Stdin: drakkar.Bytes(strings.Repeat("unread\n", 50_000))}
+				want, wantErr := attempt(t, spawned, task)
+				got, gotErr := attempt(t, resident, task)
+				require.Equal(t, want.ExitCode, got.ExitCode, "%q", args)
+				require.Equal(t, want.Stdout.String(), got.Stdout.String(), "%q", args)
+				require.Equal(t, wantErr, gotErr, "%q", args)
+			}
+			require.Len(t, rec.ch, 1, "one process for all")
+		})
+	}
+}

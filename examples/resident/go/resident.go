@@ -26,23 +26,30 @@ type Task struct {
 // Serve calls handle, which returns the exit code, for each task. A panic is
 // exit code 1, with its stack. Serve returns at the end of the input.
 //
-// Print as you like: os.Stdout becomes os.Stderr, which is the task's. When the program was not started as a resident one, it does the one
-// task of its arguments and its standard input, and exits.
+// Print as you like: os.Stdout becomes os.Stderr, which is the task's, and
+// os.Stdin is empty. The descriptors stay what they are: what has taken
+// os.Stdout before, as a logger made in a package variable, or prints from C,
+// breaks the protocol. When the program was not started as a resident one, it
+// does the one task of its arguments and its standard input, and exits.
 func Serve(handle func(Task) int) error {
-	stdout := os.Stdout
-	os.Stdout = os.Stderr
+	stdin, stdout := os.Stdin, os.Stdout
+	empty, err := os.Open(os.DevNull)
+	if err != nil {
+		return err
+	}
+	os.Stdin, os.Stdout = empty, os.Stderr
 	framing, resident := os.LookupEnv("DRAKKAR_RESIDENT")
 	if !resident {
-		stdin, err := io.ReadAll(os.Stdin)
+		input, err := io.ReadAll(stdin)
 		if err != nil {
 			return fmt.Errorf("reading standard input: %w", err)
 		}
-		os.Exit(handle(Task{Args: os.Args[1:], Stdin: stdin, Stdout: stdout, Stderr: os.Stderr}))
+		os.Exit(guarded(handle, Task{Args: os.Args[1:], Stdin: input, Stdout: stdout, Stderr: os.Stderr}))
 	}
 	if err := os.Unsetenv("DRAKKAR_RESIDENT"); err != nil { // not for our own children
 		return err
 	}
-	s := &stream{in: bufio.NewReader(os.Stdin), out: stdout, length: framing == "length"}
+	s := &stream{in: bufio.NewReader(stdin), out: stdout, length: framing == "length"}
 	if err := s.write(map[string]int{"ready": 1}); err != nil {
 		return err
 	}
@@ -124,7 +131,7 @@ func guarded(handle func(Task) int, t Task) (code int) {
 			code = 1
 		}
 	}()
-	return handle(t)
+	return handle(t) & 0xff // as of a process
 }
 
 func (s *stream) read() ([]byte, error) {

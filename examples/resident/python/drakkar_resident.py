@@ -16,7 +16,8 @@ def serve(handle):
     """Calls handle(args, stdin, stdout, stderr) for each task and never returns.
 
     args are str, stdin is bytes, stdout and stderr take bytes. handle returns
-    the exit code; None is 0. An exception is exit code 1, with its traceback.
+    the exit code; None is 0. An exception is exit code 1, with its traceback;
+    sys.exit, as argparse calls it, ends the task and not the program.
 
     Print as you like: what does not go to stdout becomes part of the task's
     stderr. When the program was not started as a resident one, it does the one
@@ -51,9 +52,14 @@ def serve(handle):
 
 def _run(handle, args, stdin, out, err):
     try:
-        return handle(args, stdin, out, err) or 0
+        return (handle(args, stdin, out, err) or 0) & 0xFF  # as of a process
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return (end.code or 0) & 0xFF
+        err.write(f"{end.code}\n".encode(errors="backslashreplace"))
+        return 1
     except Exception:  # a task that fails is no reason to end
-        err.write(traceback.format_exc().encode())
+        err.write(traceback.format_exc().encode(errors="backslashreplace"))
         return 1
 
 

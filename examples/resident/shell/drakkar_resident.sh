@@ -7,8 +7,10 @@
 #     serve my_function "$@"
 #
 # What the script does before that, it does once for all tasks. The function
-# runs in a subshell. When the script was not started as a resident program, the
-# function does the one task of the script's arguments.
+# runs in a subshell: exit ends the task, and set -e holds for each. What it
+# leaves running must not keep its stdout, or the task lasts for as long. When
+# the script was not started as a resident program, the function does the one
+# task of the script's arguments.
 #
 # Of an argument that is not valid UTF-8, line breaks at its end are lost.
 
@@ -39,6 +41,11 @@ serve() {
 		;;
 	esac
 	unset DRAKKAR_RESIDENT # not for our own children
+	case $- in
+	*e*) drakkar_errexit='set -e' ;;
+	*) drakkar_errexit=: ;;
+	esac
+	set +e # a task that fails is no reason to end
 	# The two streams of the protocol are kept away from everything else: 3 has
 	# the requests, 4 takes the answers.
 	exec 3<&0 4>&1 </dev/null >&2
@@ -50,7 +57,7 @@ serve() {
 			printf '{"id":%s,"stdout":{"base64":"' "$drakkar_id" >&4
 			drakkar_code=$({
 				printf %s "$drakkar_stdin" | base64 -d | {
-					"$drakkar_handle" "$@" 4>&- 5>&-
+					($drakkar_errexit; "$drakkar_handle" "$@" 4>&- 5>&-)
 					printf %s "$?" >&5
 				} | base64 | tr -d '\n' >&4
 			} 5>&1)
