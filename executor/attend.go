@@ -87,6 +87,7 @@ func (a *attendance) run(ctx context.Context) (again bool, err error) {
 		if cause != nil || err != nil {
 			return a.failed(cause, err, answer{})
 		}
+		a.resident.ready = true
 		a.pool.events.Record(events.ResidentStarted{
 			PID: a.resident.cmd.Process.Pid, Binary: a.resident.cmd.Path, Took: time.Since(a.resident.started),
 		})
@@ -137,6 +138,7 @@ func (a *attendance) answered(got answer) error {
 	a.fill(got.Stdout)
 	a.res.ExitCode = *got.ExitCode
 	a.life.places.put(r, a.pool.worn(r))
+	a.life.sweeper.nudge() // the program may live for days, and what its tasks leave would pile up
 	if a.res.ExitCode != 0 {
 		return exitError(a.res)
 	}
@@ -185,16 +187,18 @@ func (a *attendance) failed(cause, err error, got answer) (again bool, _ error) 
 }
 
 // innocent reports whether the task that a program failed at has nothing to do
-// with it: it was not begun.
+// with it: it was not begun. A program that has read a part of the request has
+// begun: what is too large for one would otherwise end them all.
 func (r *resident) innocent(err error) bool {
 	broken, is := errors.AsType[*protocolError](err)
 	switch {
 	case is:
 		return broken.stale
 	case errors.Is(err, errUnread):
-		return true
+		left := unread(r.rawIn)
+		return left == r.sent || left == cannotTell
 	default:
-		return len(r.answers.held()) == 0 && unread(r.rawIn) > 0
+		return len(r.answers.held()) == 0 && unread(r.rawIn) == r.sent
 	}
 }
 

@@ -11,6 +11,9 @@ import (
 // before it answered, and nobody has read, is not more than that.
 const pipeSize = 64 << 10
 
+// cannotTell is what unread returns where the system does not tell.
+const cannotTell = -2
+
 // readNow reads from a pipe what is there, without waiting. It returns 0 and no
 // error when nothing is. It does not hinder another goroutine that waits for
 // the same pipe.

@@ -49,8 +49,9 @@ type resident struct {
 	silent  chan struct{}  // closed when stderr has ended
 	users   sync.WaitGroup // the task that uses it
 
-	ready  bool   // these four belong to the task that uses it
+	ready  bool   // these five belong to the task that uses it
 	asked  uint64 // requests
+	sent   int    // bytes of the last one, -1 before it is sent
 	served int    // answers
 
 	ending bool // under the mu of places: it gives room soon
@@ -108,7 +109,6 @@ func (r *resident) hello() error {
 	if r.more() {
 		return &protocolError{what: "it wrote more to stdout than that it is ready"}
 	}
-	r.ready = true
 	return nil
 }
 
@@ -120,11 +120,12 @@ func (r *resident) ask(t drakkar.Task, framing string, max int) (answer, error) 
 	}
 	r.answers.forget() // what held returns from now on is not the last task's
 	r.asked++
+	r.sent = -1
 	frame, err := encodeRequest(framing, r.asked, t)
 	if err != nil {
 		return answer{}, err
 	}
-	if _, err := r.stdin.Write(frame); err != nil {
+	if r.sent, err = r.stdin.Write(frame); err != nil {
 		return answer{}, fmt.Errorf("%w: %w", errUnread, err)
 	}
 	r.answers.max = max

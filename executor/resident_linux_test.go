@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/drakkar-go/drakkar"
 	"github.com/drakkar-go/drakkar/events"
 )
 
@@ -32,6 +33,27 @@ func TestResident_Leftovers(t *testing.T) {
 	require.False(t, alive(pid))
 	require.Equal(t, reasonStopped, b.ended(t, 1)[0].Reason)
 	require.Equal(t, []events.OrphanKilled{{PID: pid}}, of[events.OrphanKilled](b.events))
+}
+
+// What a task has left, and is gone, is no zombie for as long as the program
+// lives. It runs alone: every sweep of the process reaps.
+func TestResident_LeavesNoZombies(t *testing.T) { //nolint:paralleltest // see above
+	b := setup(t, func(c *Config) {
+		c.Slots, c.BinaryPath = 1, "/bin/sh"
+		c.Resident.Args = []string{"-c", `echo '{"ready":1}'
+			while read -r line; do
+				n=$((n+1))
+				sh -c 'sleep 0.1 & echo $! >"$0"' "$0"
+				printf '{"id":%s,"exit_code":0}\n' $n
+			done`, filepath.Join(t.TempDir(), "pid")}
+	})
+	task := drakkar.Task{ID: "t", Mode: drakkar.ModeResident}
+	b.run(t, task)
+	pid := pidIn(t, awaitFile(t, b.pool.cfg.Resident.Args[2]))
+	eventually(t, func() bool { return !alive(pid) }, "it ends")
+	b.run(t, task)
+	eventually(t, func() bool { return !exists(pid) }, "it is reaped")
+	require.Empty(t, of[events.ResidentEnded](b.events))
 }
 
 // A program that does not leave when its input ends is told to, and killed in

@@ -86,6 +86,17 @@ func TestResident_NotReady(t *testing.T) {
 			eventually(t, func() bool { return len(b.pool.life.places.room) == 0 }, "its room is free")
 		})
 	}
+	t.Run("ReadyWhenItIsEnded", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t, func(c *Config) {
+			c.Slots, c.BinaryPath, c.Resident.StartTimeout = 1, "/bin/sh", 300*time.Millisecond
+			c.Resident.Args = []string{"-c", `trap 'echo "{\"ready\":1}"; exit' TERM; sleep 600 & wait`}
+		})
+		b.fail(t, drakkar.TaskTimeout, Job{Task: drakkar.Task{ID: "t", Mode: drakkar.ModeResident}})
+		require.False(t, b.ended(t, 1)[0].Ready, "it was never told as started")
+		require.Empty(t, of[events.ResidentStarted](b.events))
+	})
 }
 
 // The timeout of a task begins when its program is ready.
@@ -267,6 +278,23 @@ func TestResident_LaterTasksDoNotSuffer(t *testing.T) {
 		require.Equal(t, reasonExited, end.Reason)
 		require.Equal(t, "it was ended by signal killed", end.Detail)
 	})
+	for name, size := range map[string]int{"FitsThePipe": 10_000, "DoesNotFitThePipe": 1 << 20} {
+		t.Run("RefusesALargeRequest/"+name, func(t *testing.T) {
+			t.Parallel()
+
+			b := setup(t, func(c *Config) {
+				c.Slots, c.BinaryPath = 1, "/bin/sh"
+				c.Resident.Args = []string{"-c", `echo '{"ready":1}'; read -r line; echo '{"id":1,"exit_code":0}'; head -c 1000 >/dev/null; exit 4`}
+			})
+			task := drakkar.Task{ID: "t", Mode: drakkar.ModeResident}
+			pid := b.run(t, task).PID
+			task.Stdin = make(drakkar.Bytes, size)
+			failed := b.fail(t, drakkar.TaskExit, Job{Task: task})
+			require.Equal(t, pid, failed.Result.PID, "no other program is given what this one could not take")
+			require.Equal(t, "resident program: it ended with exit code 4", failed.Message)
+			b.ended(t, 1)
+		})
+	}
 	t.Run("SpeaksUnasked", func(t *testing.T) {
 		t.Parallel()
 

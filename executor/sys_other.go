@@ -27,7 +27,7 @@ func reap(cmd *exec.Cmd, exited func()) error {
 func awaitGroup(int, time.Time) {}
 
 // unread cannot tell how many bytes of a pipe were not read.
-func unread(syscall.RawConn) int { return 0 }
+func unread(syscall.RawConn) int { return cannotTell }
 
 // memoryOf cannot tell how much memory a process holds.
 func memoryOf(int) int { return 0 }
