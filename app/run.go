@@ -95,6 +95,16 @@ func MainExec() int {
 	return command{make: execPipeline, role: Executor, choose: true}.run(os.Args[1:], os.Stdout, os.Stderr)
 }
 
+// CheckExec says what is wrong with the templates at handler.exec, if a handler
+// is written there.
+func CheckExec(cfg *config.Config) error {
+	if cfg.Handler.Exec == nil {
+		return nil
+	}
+	_, err := execPipeline(cfg)
+	return err
+}
+
 func execPipeline(cfg *config.Config) (*drakkar.Pipeline, error) {
 	if cfg.Handler.Exec == nil {
 		return nil, errors.New("handler.exec is missing: say there which program runs for each message, or write a handler in Go")

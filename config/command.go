@@ -23,14 +23,15 @@ const commandUsage = `usage:
   config reference                print all settings, as Markdown
 `
 
-// Command runs "config" of the operator's tool; args are those after it.
+// Command runs "config" of the operator's tool; args are those after it. More
+// is what check looks at besides, of settings that are sound by themselves.
 // It returns the exit code: 0 when all is well, 1 when the configuration has
 // problems or cannot be read, and 2 when args are wrong. Reports of problems
 // and warnings go to errOut; what was asked for, help included, to out.
-func Command(args, environ []string, out, errOut io.Writer) int {
+func Command(args, environ []string, more func(*Config) error, out, errOut io.Writer) int {
 	switch {
 	case len(args) > 0 && args[0] == "check":
-		return checkCommand(args[1:], environ, out, errOut)
+		return checkCommand(args[1:], environ, more, out, errOut)
 	case len(args) == 1 && args[0] == "reference":
 		fmt.Fprint(out, Reference())
 		return exitOK
@@ -43,7 +44,7 @@ func Command(args, environ []string, out, errOut io.Writer) int {
 	}
 }
 
-func checkCommand(args, environ []string, out, errOut io.Writer) int {
+func checkCommand(args, environ []string, more func(*Config) error, out, errOut io.Writer) int {
 	print, file, err := checkArgs(args)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(out, commandUsage)
@@ -56,6 +57,9 @@ func checkCommand(args, environ []string, out, errOut io.Writer) int {
 	cfg, warnings, err := Load(LoadOptions{Path: file, Environ: environ})
 	for _, w := range warnings {
 		fmt.Fprintf(errOut, "warning: %s\n", w)
+	}
+	if err == nil {
+		err = more(cfg)
 	}
 	if err != nil {
 		fmt.Fprintln(errOut, err)

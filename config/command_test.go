@@ -11,7 +11,7 @@ import (
 // command runs the command as the operator's tool does.
 func command(environ []string, args ...string) (code int, out, errOut string) {
 	var o, e bytes.Buffer
-	code = Command(args, environ, &o, &e)
+	code = Command(args, environ, func(*Config) error { return nil }, &o, &e)
 	return code, o.String(), e.String()
 }
 

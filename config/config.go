@@ -453,7 +453,8 @@ type ExecHandler struct {
 	// Environment, each value a template.
 	Env map[string]string `yaml:"env" secret:"true" keys:"exact"`
 
-	// How the value is decoded: json, or raw for text which is not JSON.
+	// How the value is decoded: json, or raw for text which is not JSON. What is
+	// not UTF-8 is not JSON.
 	Input string `yaml:"input" default:"json" range:"json|raw"`
 
 	// Exit codes besides 0 that mean success. grep's 1, for instance.

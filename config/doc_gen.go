@@ -71,7 +71,7 @@ var docs = map[string]string{
 	"ExecHandler.Binary":              "Program to run; empty means executor.binary_path.",
 	"ExecHandler.Deliver":             "What is delivered for each output. Several are delivered all.",
 	"ExecHandler.Env":                 "Environment, each value a template.",
-	"ExecHandler.Input":               "How the value is decoded: json, or raw for text which is not JSON.",
+	"ExecHandler.Input":               "How the value is decoded: json, or raw for text which is not JSON. What is not UTF-8 is not JSON.",
 	"ExecHandler.OnFailure":           "What every other exit code means: dlq writes the message to the dead letter queue at once, retry runs the task again first, skip accepts it.",
 	"ExecHandler.Output":              "How stdout is read: whole is one output, lines one for each line that is not empty, json one for each JSON value in it.",
 	"ExecHandler.RetryCodes":          "Exit codes after which the task is run again.",

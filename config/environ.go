@@ -19,6 +19,10 @@ const (
 	variableNest   = "__"
 )
 
+// notSettings are variables that begin like a setting and are none: programs
+// that an executor starts have two of them.
+var notSettings = []string{FileVariable, "DRAKKAR_TASK", "DRAKKAR_RESIDENT"}
+
 // readEnvironment reads the variables that begin with DRAKKAR_ into the layer
 // of the environment. It runs after the file was read: names of sinks and the
 // like are matched to those which the file has.
@@ -28,7 +32,7 @@ func (l loader) readEnvironment(environ []string) {
 	// comes before the variables that change something in it.
 	for _, name := range slices.Sorted(maps.Keys(vars)) {
 		rest, ok := strings.CutPrefix(name, variablePrefix)
-		if !ok || name == FileVariable || isServiceLink(name, vars[name]) {
+		if !ok || slices.Contains(notSettings, name) || isServiceLink(name, vars[name]) {
 			continue
 		}
 		v := variable{

@@ -147,7 +147,7 @@ func TestCommand(t *testing.T) {
 
 	run := func(environ []string, args ...string) (code int, out, errOut string) {
 		var o, e bytes.Buffer
-		code = Command(args, environ, &o, &e)
+		code = Command(args, environ, func(*Config) error { return nil }, &o, &e)
 		return code, o.String(), e.String()
 	}
 	file := writeFile(t, "good.yaml", seedFile+"  db_dir: /tmp\n")

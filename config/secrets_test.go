@@ -68,7 +68,7 @@ func TestNoSecretOfAnySettingIsShown(t *testing.T) {
 			}
 
 			var out, errOut bytes.Buffer
-			require.Zero(t, Command([]string{"check", "--print", writeFile(t, "f.yaml", written(t, file))}, nil, &out, &errOut))
+			require.Zero(t, Command([]string{"check", "--print", writeFile(t, "f.yaml", written(t, file))}, nil, func(*Config) error { return nil }, &out, &errOut))
 			require.NotContains(t, out.String()+errOut.String(), secretText)
 
 			file["nope"] = "x"

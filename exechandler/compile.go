@@ -75,7 +75,8 @@ func aboutKey(key string, err error) error {
 }
 
 // walker walks one template: it lets every pipeline that prints end in
-// printFunc, and notes the fields that are used.
+// printFunc, has truthFunc look at what is decided about, and notes the fields
+// that are used.
 type walker struct {
 	tmpl  *template.Template
 	tree  *parse.Tree
@@ -100,13 +101,15 @@ func (w *walker) node(n parse.Node) {
 	case *parse.ActionNode:
 		w.pipe(n.Pipe)
 		if len(n.Pipe.Decl) == 0 {
-			w.print(n.Pipe)
+			w.append(n.Pipe, printFunc)
 		}
 	case *parse.IfNode:
+		w.append(n.Pipe, truthFunc)
 		w.branch(&n.BranchNode, w.root)
 	case *parse.RangeNode:
 		w.branch(&n.BranchNode, false)
 	case *parse.WithNode:
+		w.append(n.Pipe, truthFunc)
 		w.branch(&n.BranchNode, false)
 	case *parse.TemplateNode:
 		w.pipe(n.Pipe)
@@ -127,21 +130,53 @@ func (w *walker) branch(n *parse.BranchNode, root bool) {
 	w.list(n.ElseList)
 }
 
-// print appends the printing function.
-func (w *walker) print(p *parse.PipeNode) {
-	name := parse.NewIdentifier(printFunc).SetTree(w.tree).SetPos(p.Pos)
-	p.Cmds = append(p.Cmds, &parse.CommandNode{NodeType: parse.NodeCommand, Pos: p.Pos, Args: []parse.Node{name}})
+// append lets a pipeline end in a function.
+func (w *walker) append(p *parse.PipeNode, function string) {
+	p.Cmds = append(p.Cmds, step(p.Pos, parse.NewIdentifier(function).SetTree(w.tree).SetPos(p.Pos)))
+}
+
+func step(at parse.Pos, args ...parse.Node) *parse.CommandNode {
+	return &parse.CommandNode{NodeType: parse.NodeCommand, Pos: at, Args: args}
 }
 
 func (w *walker) pipe(p *parse.PipeNode) {
 	if p == nil {
 		return
 	}
-	for _, cmd := range p.Cmds {
+	for i := 0; i < len(p.Cmds); i++ {
+		cmd := p.Cmds[i]
 		for _, arg := range cmd.Args {
 			w.argument(arg)
 		}
+		if !decides(cmd) {
+			continue
+		}
+		for j, arg := range cmd.Args[1:] {
+			cmd.Args[j+1] = w.truthOf(arg)
+		}
+		if i > 0 { // its last argument is what comes through the pipe
+			truth := step(cmd.Pos, parse.NewIdentifier(truthFunc).SetTree(w.tree).SetPos(cmd.Pos))
+			p.Cmds = slices.Insert(p.Cmds, i, truth)
+			i++
+		}
 	}
+}
+
+// decides reports whether a command looks at the truth of its arguments.
+func decides(cmd *parse.CommandNode) bool {
+	name, ok := cmd.Args[0].(*parse.IdentifierNode)
+	return ok && slices.Contains([]string{"and", "or", "not"}, name.Ident)
+}
+
+// truthOf hands an argument through truthFunc.
+func (w *walker) truthOf(arg parse.Node) parse.Node {
+	switch arg.(type) {
+	case *parse.NilNode, *parse.BoolNode, *parse.NumberNode, *parse.StringNode:
+		return arg
+	}
+	p := &parse.PipeNode{NodeType: parse.NodePipe, Pos: arg.Position(), Cmds: []*parse.CommandNode{step(arg.Position(), arg)}}
+	w.append(p, truthFunc)
+	return p
 }
 
 // argument notes fields. Inside of range and with, and in templates of their

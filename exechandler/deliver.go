@@ -63,7 +63,8 @@ func (h *handler) OnTaskComplete(_ context.Context, r drakkar.Result) (drakkar.C
 		return out, err
 	}
 	if h.wantsText && (r.StdoutTruncated || l.Truncated) {
-		return out, fmt.Errorf("stdout is longer than executor.max_output_bytes, and only %d bytes of it were kept", len(r.Stdout))
+		return out, fmt.Errorf("stdout is not whole, %d bytes of it were kept: it is longer than executor.max_output_bytes, "+
+			"or something that the program started kept it open", len(r.Stdout))
 	}
 	base := h.base(r, l)
 	outputs, err := split(h.cfg.Output, r.Stdout)

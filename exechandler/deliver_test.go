@@ -141,7 +141,7 @@ func TestDeliver_SeesTheMessage(t *testing.T) {
 	t.Parallel()
 
 	all := `{{default "-" .Raw}}|{{default "-" .Key}}|{{.Topic}}/{{.Partition}}@{{.Offset}}|{{default "-" .Timestamp}}|{{default "-" (.Header "h")}}`
-	cfg := shell("true", func(c *config.ExecHandler) { c.Args, c.Deliver[0].Data = nil, all })
+	cfg := shell("true", func(c *config.ExecHandler) { c.Input, c.Args, c.Deliver[0].Data = inputRaw, nil, all })
 	rep := run(t, cfg, drakkartest.Partition("events", 9), faked(drakkar.Result{Duration: time.Second}),
 		drakkartest.Message("{\"b\":\"\xc3\"}", drakkartest.Offset(1<<53+1), drakkartest.Key("\xff"),
 			drakkartest.Timestamp(time.UnixMilli(1700000000123).UTC()), drakkartest.Header("h", "v")),
@@ -195,7 +195,7 @@ func TestDeliver_Errors(t *testing.T) {
 		change func(*config.ExecHandler)
 		want   string
 	}{
-		{"CutWhole", cut, nil, "longer than executor.max_output_bytes, and only 7 bytes"},
+		{"CutWhole", cut, nil, "stdout is not whole, 7 bytes of it were kept: it is longer than executor.max_output_bytes, or"},
 		{"CutLines", cut, func(c *config.ExecHandler) { c.Output = "lines" }, "max_output_bytes"},
 		{"CutJSON", cut, func(c *config.ExecHandler) { c.Output, c.Deliver[0].Data = "json", "{{.Index}}" }, "max_output_bytes"},
 		{"CutOfASuccessCode", drakkar.Result{StdoutTruncated: true, ExitCode: 4}, func(c *config.ExecHandler) { c.SuccessCodes = []int{4} }, "max_output_bytes"},

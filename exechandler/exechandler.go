@@ -39,8 +39,11 @@
 //	join SEPARATOR LIST     the elements of a list
 //	lower, upper, trim TEXT
 //	base64 TEXT
-//	number VALUE            for eq, lt, gt and printf "%d", which do not take
-//	                        numbers of JSON as they are
+//	number VALUE            a number of text, and for printf "%d"
+//
+// Numbers of JSON are compared by what they are worth, whatever they are written
+// like and compared with, and to if, with, and, or and not 0 is false. Beside
+// text a number is equal to its own digits.
 //
 // A field that may be missing is asked for by index:
 //
@@ -79,6 +82,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/drakkar-go/drakkar"
 	"github.com/drakkar-go/drakkar/config"
@@ -145,6 +149,9 @@ const inputRaw = "raw"
 
 // decodeJSON decodes exactly one value. Numbers stay as they are written.
 func decodeJSON(data []byte) (value any, err error) {
+	if !utf8.Valid(data) { // the decoder would put other characters there, the same for all
+		return nil, errors.New("decoding the value as JSON: it is not UTF-8")
+	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
 	if err := dec.Decode(&value); err != nil {

@@ -17,7 +17,7 @@ func TestCommand(t *testing.T) {
 
 	at := time.Date(2026, 3, 1, 12, 0, 0, 5, time.UTC)
 	full := drakkartest.Message(
-		`{"id":9007199254740993,"name":"a b","tags":["x","y"],"deep":{"k":[1,null]},"none":null,"f":1.50,"yes":true,"html":"<&>"}`,
+		`{"id":9007199254740993,"name":"a b","tags":["x","y"],"deep":{"k":[1,null]},"none":null,"f":1.50,"yes":true,"html":"<&>","zero":0.0,"n":9}`,
 		drakkartest.Offset(7), drakkartest.Key("k1"), drakkartest.Timestamp(at),
 		drakkartest.Header("h", "first"), drakkartest.Header("h", "last"))
 	for _, tt := range []struct {
@@ -35,7 +35,7 @@ func TestCommand(t *testing.T) {
 		{"ListAsJSON", "{{.Value.tags}}", `["x","y"]`},
 		{"ObjectAsJSON", "{{.Value.deep}}", `{"k":[1,null]}`},
 		{"JSON", "{{json .Value.name}} {{json .Value.none}} {{json .Value.html}}", `"a b" null "<&>"`},
-		{"Raw", "{{len .Raw}}", "120"},
+		{"Raw", "{{len .Raw}}", "137"},
 		{"Coordinates", "{{.Topic}}/{{.Partition}}@{{.Offset}}", "events/3@7"},
 		{"Key", "{{.Key}}", "k1"},
 		{"LastHeader", `{{.Header "h"}}`, "last"},
@@ -48,6 +48,9 @@ func TestCommand(t *testing.T) {
 		{"UpperLowerTrim", `{{upper .Value.name}}{{lower "AB"}}{{" c " | trim}}`, "A Babc"},
 		{"Base64", `{{base64 .Value.name}}`, "YSBi"},
 		{"NumberCompares", `{{if gt (number .Value.id) 5}}big{{end}}{{if lt (number .Value.f) 2.0}} small{{end}}`, "big small"},
+		{"NumbersCompareByWorth", `{{if lt .Value.n 10}}a{{end}}{{if lt .Value.f 10}}b{{end}}{{if eq .Value.f 1.5}}c{{end}}{{if lt (number .Value.f) 2}}d{{end}}`, "abcd"},
+		{"ZeroIsFalse", `{{if 0}}{{else if .Value.zero}}{{else}}a{{end}}{{with .Value.zero}}{{else}}b{{end}}{{if not .Value.zero}}c{{end}}{{if .Value.zero | not}}d{{end}}{{or .Value.zero 5}}{{if and .Value.id .Value.zero}}{{else}}e{{end}}`, "abcd5e"},
+		{"OthersAreTrue", `{{if .Value.f}}a{{end}}{{with .Value.id}}b{{end}}{{if and .Value.name .Value.tags}}c{{end}}{{or .Value.n 5 | print}}`, "abc9"},
 		{"Printf", `{{printf "%05d|%s|%v" (number "42") .Value.name .Value.f}}`, "00042|a b|1.50"},
 		{"RangeAndWith", `{{range $i, $t := .Value.tags}}{{$i}}{{$t}}{{$.Key}}{{end}}{{with .Value.deep}}{{index .k 0}}{{end}}`, "0xk11yk11"},
 		{"DefinedTemplate", `{{define "t"}}<{{.}}>{{end}}{{template "t" .Value.name}}`, "<a b>"},
@@ -195,7 +198,7 @@ func TestUnrenderable(t *testing.T) {
 		{"Misprint", `{{printf "%d" (number .Value.x)}}`, drakkartest.Message(`{"x":1.5}`), "does not fit its values"},
 		{"PrintOfNull", `{{print "x" .Value.x}}`, drakkartest.Message(`{"x":null}`), "there is nothing to print"},
 		{"EscaperOfNull", `{{.Value.x | urlquery}}`, drakkartest.Message(`{"x":null}`), "there is nothing to print"},
-		{"TextThatIsNoJSON", `{{json .Raw}}`, drakkartest.Message("\"\xff\""), "not valid UTF-8"},
+		{"TextThatIsNoJSON", `{{json .Key}}`, drakkartest.Message("{}", drakkartest.Key("\xff")), "not valid UTF-8"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"reflect"
 	"regexp"
@@ -37,6 +38,14 @@ func functions() template.FuncMap {
 		"trim":   textFunc(strings.TrimSpace),
 		"base64": textFunc(func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }),
 		"number": number,
+
+		truthFunc: truth,
+		"eq":      equal,
+		"ne":      unequal,
+		"lt":      ordered(func(c int) bool { return c < 0 }),
+		"le":      ordered(func(c int) bool { return c <= 0 }),
+		"gt":      ordered(func(c int) bool { return c > 0 }),
+		"ge":      ordered(func(c int) bool { return c >= 0 }),
 
 		// Those of text/template print nil as a word.
 		"html":     textFunc(template.HTMLEscapeString),
@@ -144,7 +153,7 @@ func printf(format string, vs ...any) (string, error) {
 	return out, nil
 }
 
-// number makes a value comparable.
+// number makes a number of text, and of a number of JSON one that printf takes.
 func number(v any) (any, error) {
 	s, err := printed(v)
 	if err != nil {
@@ -153,8 +162,11 @@ func number(v any) (any, error) {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return n, nil
 	}
+	if n, err := strconv.ParseUint(s, 10, 64); err == nil {
+		return n, nil
+	}
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil {
+	if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
 		return nil, fmt.Errorf("%.40q is not a number", s)
 	}
 	return f, nil

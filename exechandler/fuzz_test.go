@@ -12,8 +12,8 @@ import (
 	"github.com/drakkar-go/drakkar/drakkartest"
 )
 
-// big numbers in templates are loops and widths that take for ever.
-var big = regexp.MustCompile(`[0-9_]{5}|0[xXbB]|[eEpP]\+?[0-9]|range|template`)
+// large numbers in templates are loops and widths that take for ever.
+var large = regexp.MustCompile(`[0-9_]{5}|0[xXbB]|[eEpP]\+?[0-9]|range|template`)
 
 // Whatever the template, the message and the output: a template is refused at
 // the start, or every message is delivered or dead-lettered, and none of it
@@ -29,7 +29,7 @@ func FuzzTemplates(f *testing.F) {
 	f.Add(`{{(.Header "h").x}}{{js .Raw}}`, "{{html .Output | upper | base64}}", []byte(`{"a":{"a":null}}`), []byte(`{"a":1}`))
 
 	f.Fuzz(func(t *testing.T, arg, data string, value, stdout []byte) {
-		if big.MatchString(arg + data) {
+		if large.MatchString(arg + data) {
 			t.Skip("may take for ever")
 		}
 		cfg := config.ExecHandler{

@@ -163,7 +163,7 @@ func TestOddJSON(t *testing.T) {
 		require.Equal(t, []string{want}, rep.Tasks[0].Args, "%.40s", value)
 	}
 	for _, value := range []string{
-		"", " ", "{", "}", "{}{}", "[1,]", "{'a':1}", "{a:1}", "NaN", "Infinity", "01", "1.", ".5", "+1", "0x1", "\ufeff{}", "\"a\nb\"", "tru", "// x\n{}",
+		"", " ", "{", "}", "{}{}", "[1,]", "{'a':1}", "{a:1}", "NaN", "Infinity", "01", "1.", ".5", "+1", "0x1", "\ufeff{}", "\"a\nb\"", "tru", "// x\n{}", "\"caf\xe9\"",
 		strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000),
 	} {
 		rep := run(t, cfg, drakkartest.Message(value), drakkartest.Message("{}"), faked(drakkar.Result{}))

@@ -25,7 +25,7 @@ func run(args []string) int {
 	case "demo":
 		return demo.Command(args[1:], os.Stdout, os.Stderr)
 	case "config":
-		return config.Command(args[1:], os.Environ(), os.Stdout, os.Stderr)
+		return config.Command(args[1:], os.Environ(), app.CheckExec, os.Stdout, os.Stderr)
 	case "dlq":
 		return app.MainDLQ(args[1:], nil)
 	case "version", "-version", "--version":

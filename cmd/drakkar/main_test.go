@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,6 +80,9 @@ func TestConfigCheck(t *testing.T) {
 
 	good := file(t, "kafka: {source_topic: orders, consumer_group: g}\ndebug: {auth_token: hunter2}\n")
 	bad := file(t, "kafka:\n  source_topc: orders\nexecutor:\n  task_timeout: 120\n")
+	exec := "handler: {exec: {args: ['{{.Value.id}}', '%s'], deliver: [{type: kafka, data: '{{.Output}}'}]}}\n" +
+		"executor: {binary_path: /bin/echo}\nkafka: {source_topic: orders}\nsinks: {kafka: {out: {topic: t}}}\n"
+	goodTemplate, badTemplate := file(t, fmt.Sprintf(exec, "{{.Key}}")), file(t, fmt.Sprintf(exec, "{{.Vaule}}"))
 	for _, tt := range []struct {
 		name    string
 		environ []string
@@ -93,6 +97,8 @@ func TestConfigCheck(t *testing.T) {
 		{"Printed", nil, []string{"--print", good}, 0, "source_topic: orders", ""},
 		{"Bad", nil, []string{bad}, 1, "", "kafka.source_topc: is not a setting, the nearest that is one is source_topic (" + bad + ":2)\n" +
 			`executor.task_timeout: "120" has no unit, write 120s for seconds (` + bad + ":4)\n"},
+		{"GoodTemplate", nil, []string{goodTemplate}, 0, "topic=orders", ""},
+		{"BadTemplate", nil, []string{badTemplate}, 1, "", "handler.exec.args[1]: there is no .Vaule here"},
 		{"BadVariable", []string{"DRAKKAR_KAFKA_BROKERS=a"}, []string{good}, 1, "", "DRAKKAR_KAFKA_BROKERS: is not a setting, the nearest that is one is DRAKKAR_KAFKA__BROKERS"},
 		{"Missing", nil, []string{good + "x"}, 1, "", "reading the configuration: open "},
 		{"UnknownFlag", nil, []string{"--strict", good}, 2, "", "usage:"},

@@ -3,6 +3,8 @@ package services
 import (
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 )
 
 // ProgramConfig says how to run one of the project's own programs.
@@ -12,7 +14,8 @@ type ProgramConfig struct {
 	// Binary is the program, Args its arguments.
 	Binary string
 	Args   []string
-	// Env is added to the environment of this process.
+	// Env is added to the environment of this process, of which settings of
+	// Drakkar are left out: they are of somebody else's pipeline.
 	Env []string
 	// Log is the file its output is appended to.
 	Log string
@@ -25,7 +28,8 @@ type Program struct{ *process }
 // StartProgram starts a program. It does not wait until the program is ready.
 func StartProgram(cfg ProgramConfig) (*Program, error) {
 	cmd := exec.Command(cfg.Binary, cfg.Args...) //nolint:noctx // it ends by Stop and Kill
-	cmd.Env = append(os.Environ(), cfg.Env...)
+	others := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "DRAKKAR_") })
+	cmd.Env = slices.Concat(others, cfg.Env)
 	p, err := startCommand(cfg.Name, cfg.Log, cmd)
 	if err != nil {
 		return nil, err

@@ -233,3 +233,18 @@ func TestProcess(t *testing.T) {
 		require.NoError(t, b.p.stop())
 	})
 }
+
+// What a shell has set for a pipeline of its own does not reach ours.
+func TestStartProgram_Environment(t *testing.T) {
+	t.Setenv("DRAKKAR_KAFKA__CONSUMER_GROUP", "somebody's")
+	t.Setenv("DRAKKARTEST_OF_OURS", "kept")
+	log := filepath.Join(t.TempDir(), "log")
+	p, err := StartProgram(ProgramConfig{Name: "env", Binary: "/usr/bin/env", Env: []string{"DRAKKAR_METRICS__PORT=1"}, Log: log})
+	require.NoError(t, err)
+	<-p.exited
+	out, err := os.ReadFile(log)
+	require.NoError(t, err)
+	require.NotContains(t, string(out), "CONSUMER_GROUP")
+	require.Contains(t, string(out), "DRAKKAR_METRICS__PORT=1\n")
+	require.Contains(t, string(out), "DRAKKARTEST_OF_OURS=kept\n")
+}
