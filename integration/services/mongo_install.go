@@ -1,27 +1,16 @@
 package services
 
-import (
-	"context"
-	"debug/buildinfo"
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
-)
+import "context"
 
 // FerretDBVersion is the version of FerretDB, the last one that can keep its
 // data without a PostgreSQL of its own make.
 const FerretDBVersion = "v1.24.2"
 
-const ferretDBPackage = "github.com/FerretDB/FerretDB"
+const ferretDBModule = "github.com/FerretDB/FerretDB"
 
-// ferretDBModule and ferretDBProgram are a module that embeds FerretDB: its own
-// command cannot be built from the module proxy, it wants a file made by its
-// release process.
-const (
-	ferretDBModule = "module ferretdb\n\ngo 1.24\n\nrequire " + ferretDBPackage + " " + FerretDBVersion + "\n"
-
-	ferretDBProgram = `package main
+// ferretDBProgram embeds FerretDB: its own command cannot be built from the
+// module proxy, it wants a file made by its release process.
+const ferretDBProgram = `package main
 
 import (
 	"context"
@@ -52,50 +41,13 @@ func main() {
 	}
 }
 `
-)
 
 // InstallFerretDB builds FerretDB into the home, if it is not there, and
 // returns its path. It takes about two minutes on two cores.
 func InstallFerretDB(ctx context.Context, h Home) (binary string, err error) {
-	binary = filepath.Join(h.Dir, "bin", "ferretdb")
-	return binary, h.locked(func() error {
-		if ferretDBBuilt(binary) {
-			return nil
-		}
-		if len(missing("go")) > 0 {
-			return errors.New("FerretDB is built by go build: go is not in PATH")
-		}
-		return h.buildFerretDB(ctx, binary)
-	})
-}
-
-// ferretDBBuilt reports whether the program is there, of our version.
-func ferretDBBuilt(binary string) bool {
-	info, err := buildinfo.ReadFile(binary)
-	if err != nil {
-		return false
-	}
-	for _, dep := range info.Deps {
-		if dep.Path == ferretDBPackage {
-			return dep.Version == FerretDBVersion
-		}
-	}
-	return false
-}
-
-func (h Home) buildFerretDB(ctx context.Context, binary string) error {
-	dir := filepath.Join(h.Dir, "ferretdb-"+FerretDBVersion)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("building FerretDB: %w", err)
-	}
-	for name, text := range map[string]string{"go.mod": ferretDBModule, "main.go": ferretDBProgram} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			return fmt.Errorf("building FerretDB: %w", err)
-		}
-	}
-	return h.run(ctx, tool{
-		doing: "building FerretDB " + FerretDBVersion + ", which takes some minutes the first time",
-		dir:   dir, name: "go", env: []string{"GOFLAGS=-mod=mod", "GOWORK=off"},
-		args: []string{"build", "-tags", "ferretdb_no_postgresql,ferretdb_no_mysql", "-o", binary, "."},
-	})
+	return goProgram{
+		name: "ferretdb", title: "FerretDB " + FerretDBVersion,
+		require: map[string]string{ferretDBModule: FerretDBVersion, sqliteModule: sqliteVersion},
+		main:    ferretDBProgram, pkg: ".", tags: "ferretdb_no_postgresql,ferretdb_no_mysql",
+	}.install(ctx, h)
 }

@@ -1,11 +1,14 @@
 package services_test
 
 import (
+	"context"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
 	"github.com/drakkar-go/drakkar/integration/services"
@@ -73,6 +76,45 @@ func TestTemporal_SurvivesKill(t *testing.T) {
 	described, err := namespaces.Describe(t.Context(), "mine")
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, described.GetConfig().GetWorkflowExecutionRetentionTtl().AsDuration(), 7*24*time.Hour)
+}
+
+// A driver of the database that loses a statement when its request ends fails
+// every request from then on.
+func TestTemporal_SurvivesRequestsThatEnd(t *testing.T) {
+	t.Parallel()
+
+	servicestest.Temporal(t)
+	s, err := services.StartTemporal(t.Context(), services.TemporalConfig{Home: home(t), Dir: t.TempDir(), Namespace: "mine"})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Stop()) })
+	c, err := client.Dial(client.Options{
+		HostPort: s.Addr(), Namespace: s.Namespace(),
+		ConnectionOptions: client.ConnectionOptions{GetSystemInfoTimeout: time.Minute}, // of a busy machine
+	})
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+
+	const clients, requests = 20, 400
+	var all sync.WaitGroup
+	for range clients {
+		all.Go(func() {
+			for n := range requests {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(n%100)*100*time.Microsecond)
+				if n%2 == 0 {
+					_, _ = c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: "mine"})
+				} else {
+					_, _ = c.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{})
+				}
+				cancel()
+			}
+		})
+	}
+	all.Wait()
+
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	_, err = c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: "mine"})
+	require.NoError(t, err)
 }
 
 func home(t *testing.T) services.Home {

@@ -201,7 +201,8 @@ func (g *Group) Down() error {
 
 // Run starts services, runs a command with their addresses in its environment
 // and takes the services down again. When ctx ends the command gets SIGTERM.
-// The error of a command that failed is an [exec.ExitError].
+// The error of a command that failed is an [exec.ExitError]; the logs of the
+// services are then kept in the home, in logs.
 func Run(ctx context.Context, h Home, names, command []string) (err error) {
 	if len(command) == 0 {
 		return errors.New("there is no command to run")
@@ -218,8 +219,31 @@ func Run(ctx context.Context, h Home, names, command []string) (err error) {
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = commandWait
 	if err := cmd.Run(); err != nil {
-		return errors.Join(fmt.Errorf("running %s: %w", command[0], err), g.Alive())
+		return errors.Join(fmt.Errorf("running %s: %w", command[0], err), g.Alive(), g.keepLogs(h))
 	}
+	return nil
+}
+
+// keepLogs copies the logs to where Down does not remove them, in place of those
+// that were kept before.
+func (g *Group) keepLogs(h Home) error {
+	dir := filepath.Join(h.Dir, "logs")
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("keeping the logs of services: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("keeping the logs of services: %w", err)
+	}
+	for name, s := range g.services() {
+		log, err := os.ReadFile(s.Log())
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name+".log"), log, 0o644)
+		}
+		if err != nil {
+			return fmt.Errorf("keeping the log of %s: %w", name, err)
+		}
+	}
+	h.progressf("the command failed; the logs of the services are kept in %s", dir)
 	return nil
 }
 

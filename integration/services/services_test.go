@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -126,6 +127,45 @@ func TestHome(t *testing.T) {
 		cancel()
 		require.ErrorIs(t, Home{}.run(ctx, tool{doing: "sleeping", name: "sleep", args: []string{"60"}}), context.Canceled)
 	})
+}
+
+func TestGoProgram(t *testing.T) {
+	t.Parallel()
+
+	h := Home{Dir: t.TempDir()}
+	p := goProgram{name: "hello", title: "hello", main: "package main\n\nfunc main() { println(\"hello\") }\n", pkg: "."}
+	require.False(t, p.built(filepath.Join(h.Dir, "bin", "hello")))
+	binary, err := p.install(t.Context(), h)
+	require.NoError(t, err)
+	out, err := exec.CommandContext(t.Context(), binary).CombinedOutput()
+	require.NoError(t, err)
+	require.Equal(t, "hello\n", string(out))
+
+	require.NoError(t, os.RemoveAll(filepath.Join(h.Dir, "build-hello")))
+	_, err = p.install(t.Context(), h)
+	require.NoError(t, err)
+	require.NoDirExists(t, filepath.Join(h.Dir, "build-hello"), "it was there already")
+
+	p.require = map[string]string{"example.com/other": "v1.0.0"}
+	require.False(t, p.built(binary), "it is built with something else")
+	p.main = "nonsense"
+	require.ErrorContains(t, p.build(t.Context(), h, binary), "building hello")
+}
+
+// Logs of a run that failed outlive it.
+func TestGroup_KeepLogs(t *testing.T) {
+	t.Parallel()
+
+	s := &Temporal{cfg: TemporalConfig{Dir: t.TempDir()}}
+	require.NoError(t, os.WriteFile(s.Log(), []byte("what happened"), 0o644))
+	g := &Group{Temporal: s}
+	h := Home{Dir: t.TempDir()}
+	for range 2 {
+		require.NoError(t, g.keepLogs(h))
+		text, err := os.ReadFile(filepath.Join(h.Dir, "logs", "temporal.log"))
+		require.NoError(t, err)
+		require.Equal(t, "what happened", string(text))
+	}
 }
 
 func TestKafka_Properties(t *testing.T) {
