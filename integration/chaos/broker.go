@@ -111,6 +111,45 @@ func (b *broker) set(ctx context.Context, topic, name, value string) error {
 	return nil
 }
 
+// everybody is what a permission says of a topic and all clients.
+func everybody(topic string, op kafka.ACLOperation, permission kafka.ACLPermissionType) kafka.ACLBinding {
+	return kafka.ACLBinding{
+		Type: kafka.ResourceTopic, Name: topic, ResourcePatternType: kafka.ResourcePatternTypeLiteral,
+		Principal: "User:*", Host: "*", Operation: op, PermissionType: permission,
+	}
+}
+
+// refuse lets nobody write to a topic. A topic with a permission is closed to
+// all that no permission names.
+func (b *broker) refuse(ctx context.Context, topic string) error {
+	res, err := b.admin.CreateACLs(ctx, kafka.ACLBindings{
+		everybody(topic, kafka.ACLOperationAll, kafka.ACLPermissionTypeAllow),
+		everybody(topic, kafka.ACLOperationWrite, kafka.ACLPermissionTypeDeny),
+	}, kafka.SetAdminRequestTimeout(adminTimeout))
+	for _, r := range res {
+		if err == nil && r.Error.Code() != kafka.ErrNoError {
+			err = r.Error
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("forbidding to write to topic %s: %w", topic, err)
+	}
+	return nil
+}
+
+// take lets everybody write again.
+func (b *broker) take(ctx context.Context, topic string) error {
+	all := everybody(topic, kafka.ACLOperationAny, kafka.ACLPermissionTypeAny)
+	res, err := b.admin.DeleteACLs(ctx, kafka.ACLBindingFilters{all}, kafka.SetAdminRequestTimeout(adminTimeout))
+	if err == nil && res[0].Error.Code() != kafka.ErrNoError {
+		err = res[0].Error
+	}
+	if err != nil {
+		return fmt.Errorf("allowing to write to topic %s: %w", topic, err)
+	}
+	return nil
+}
+
 // committed is the sum of a group's offsets.
 func (b *broker) committed(ctx context.Context, group, topic string, partitions int) (sum int64, err error) {
 	req := kafka.ConsumerGroupTopicPartitions{Group: group}

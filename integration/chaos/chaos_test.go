@@ -193,3 +193,18 @@ func TestAtStake(t *testing.T) {
 	require.Equal(t, 8, atStake(8, 0))
 	require.Equal(t, 8+8*18, atStake(8, 2*time.Second))
 }
+
+// A refusal that refuses nothing shows nothing.
+func TestWasRefused(t *testing.T) {
+	t.Parallel()
+
+	at := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	refusals := []event{{at: at, until: at.Add(30 * time.Second)}, {at: at.Add(time.Hour), until: at.Add(time.Hour + 30*time.Second)}}
+	for _, fine := range []time.Duration{-time.Second, 0, refuseGrace, 30*time.Second - refuseGrace, time.Minute} {
+		require.NoError(t, wasRefused(at.Add(fine), refusals), fine)
+	}
+	for _, taken := range []time.Duration{2 * time.Second, 28 * time.Second, time.Hour + 10*time.Second} {
+		require.ErrorContains(t, wasRefused(at.Add(taken), refusals), "took a record", taken)
+	}
+	require.NoError(t, wasRefused(at.Add(10*time.Second), nil))
+}

@@ -174,20 +174,16 @@ func (b *breaker) scaleIn(ctx context.Context, m moment) error {
 	return nil
 }
 
-// refuse makes the broker refuse every record of the output topic: it asks for
-// more replicas than there are brokers.
+// refuse makes the broker refuse every record of the output topic.
 func (b *breaker) refuse(ctx context.Context, m moment) error {
 	b.refusing.Lock()
 	defer b.refusing.Unlock()
-	set := func(value string) error {
-		return eventually(ctx, findWithin, func() error { return b.broker.set(ctx, b.results, "min.insync.replicas", value) })
-	}
-	if err := set("2"); err != nil {
+	if err := eventually(ctx, findWithin, func() error { return b.broker.refuse(ctx, b.results) }); err != nil {
 		return err
 	}
 	mended := b.journal.note(event{at: time.Now(), kind: m.kind, target: b.results})
 	pause(ctx, refuseFor)
-	if err := set("1"); err != nil {
+	if err := eventually(ctx, findWithin, func() error { return b.broker.take(ctx, b.results) }); err != nil {
 		return err
 	}
 	mended()

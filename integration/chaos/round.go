@@ -96,6 +96,10 @@ func (r *round) open(ctx context.Context, name string) (err error) {
 	if err != nil {
 		return err
 	}
+	// The broker's own time tells whether it refused what it had to.
+	if err := r.broker.set(ctx, r.topics.results, "message.timestamp.type", "LogAppendTime"); err != nil {
+		return err
+	}
 	config, err := r.configure(ctx)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/confluentinc/confluent-kafka-go/v2/kafka"
 )
@@ -72,8 +73,11 @@ func (r *round) verifyReceipts(ctx context.Context, report *Report, source map[i
 			}
 		}
 	}
-	topic := tally{}
+	topic, refused := tally{}, r.journal.of(refuseSink)
 	err := r.broker.read(ctx, r.topics.results, func(m *kafka.Message) error {
+		if err := wasRefused(m.Timestamp, refused); err != nil {
+			return err
+		}
 		var got receipt
 		if err := json.Unmarshal(m.Value, &got); err != nil {
 			return fmt.Errorf("decoding a receipt: %w", err)
@@ -99,6 +103,20 @@ func (r *round) verifyReceipts(ctx context.Context, report *Report, source map[i
 		return err
 	}
 	return r.broker.read(ctx, r.topics.letters, func(*kafka.Message) error { report.DeadLetters++; return nil })
+}
+
+// refuseGrace is how long the broker may take to know that it has to refuse.
+const refuseGrace = time.Second
+
+// wasRefused returns an error when the topic took a record at a time at which
+// it had to refuse all: then the round has not shown what it claims.
+func wasRefused(taken time.Time, refusals []event) error {
+	for _, e := range refusals {
+		if taken.After(e.at.Add(refuseGrace)) && taken.Before(e.until.Add(-refuseGrace)) {
+			return fmt.Errorf("the topic took a record at %s, when it refused all", taken.Format(clock))
+		}
+	}
+	return nil
 }
 
 func (r *round) tellMissing(missing map[int]bool, source map[int]place) error {

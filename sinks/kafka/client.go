@@ -11,15 +11,19 @@ import (
 
 	"github.com/confluentinc/confluent-kafka-go/v2/kafka"
 	"github.com/google/uuid"
+
+	"github.com/drakkar-go/drakkar/sinks"
 )
 
 var errClosed = errors.New("the sink is closed")
 
 // client is one producer of librdkafka. After a fatal error, which ends the
-// idempotent session for good, it is replaced by another.
+// idempotent session for good, it is replaced by another, and so it is after a
+// delivery that ended while its records were on their way.
 type client struct {
 	producer *kafka.Producer
 	users    sync.WaitGroup
+	givenUp  atomic.Bool
 
 	// turn is taken by the delivery whose transaction is open, ready is set once
 	// transactions can begin, and broken when nobody knows how one ended.
@@ -68,52 +72,36 @@ func (c *client) explain(err error) error {
 	return fmt.Errorf("%w (the client's last error: %w)", err, *last)
 }
 
-// retire ends a producer after a fatal error. What waits for a report gets one
-// at once.
+// giveUp takes back what the producer has not sent, now that a delivery ended
+// without an answer about its records. It will be made again: what the broker
+// refuses, or cannot be sent at the moment, would come a second time. The
+// producer gets no more records: what is missing from their sequence is fatal.
+func (c *client) giveUp() {
+	c.givenUp.Store(true)
+	_ = c.producer.Purge(kafka.PurgeQueue | kafka.PurgeNonBlocking)
+}
+
+// takenBack reports whether a record was not sent, since another delivery that
+// uses the client ended.
+func takenBack(f sinks.Failure) bool { return code(f.Err) == kafka.ErrPurgeQueue }
+
+// useless reports whether the client must be replaced.
+func (c *client) useless() bool {
+	return c.givenUp.Load() || c.broken.Load() || c.producer.GetFatalError() != nil
+}
+
+// retire ends a producer. What waits for a report gets one at once, unless it
+// may still be acknowledged.
 func (c *client) retire() {
-	_ = c.producer.Purge(kafka.PurgeQueue | kafka.PurgeInFlight)
+	if !c.givenUp.Load() {
+		c.purge()
+	}
 	c.users.Wait()
+	c.purge() // what nobody waits for
 	c.producer.Close()
 }
 
-// close waits for records that are still on their way, but no longer than ctx.
-func (c *client) close(ctx context.Context) error {
-	left := c.flush(ctx)
-	if left > 0 {
-		_ = c.producer.Purge(kafka.PurgeQueue | kafka.PurgeInFlight)
-	}
-	closed := make(chan struct{})
-	go func() {
-		defer close(closed)
-		c.users.Wait()
-		c.producer.Close()
-	}()
-	var err error
-	if left > 0 {
-		err = fmt.Errorf("closing the producer: %d records were not acknowledged: %w", left, context.Cause(ctx))
-	}
-	// librdkafka needs a moment after ctx, too.
-	const atLeast = time.Second
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(atLeast, remaining(ctx)))
-	defer cancel()
-	select {
-	case <-closed:
-		return err
-	case <-ctx.Done():
-		return errors.Join(err, errors.New("closing the producer: librdkafka did not end in time"))
-	}
-}
-
-// flush returns how many records are left. Flush itself knows no context, so it
-// is called in slices.
-func (c *client) flush(ctx context.Context) int {
-	const slice = 100 // ms
-	left := c.producer.Len()
-	for left > 0 && ctx.Err() == nil {
-		left = c.producer.Flush(slice)
-	}
-	return left
-}
+func (c *client) purge() { _ = c.producer.Purge(kafka.PurgeQueue | kafka.PurgeInFlight) }
 
 func remaining(ctx context.Context) time.Duration {
 	deadline, ok := ctx.Deadline()

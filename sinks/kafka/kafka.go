@@ -38,9 +38,10 @@ type Sink struct {
 	topic string
 	props kafka.ConfigMap
 
-	mu     sync.Mutex
-	client *client
-	closed bool
+	mu       sync.Mutex
+	client   *client
+	closed   bool
+	retiring sync.WaitGroup // clients that were replaced
 }
 
 // New makes the sink that is configured as sinks.kafka.<name>. It does not wait
@@ -66,27 +67,44 @@ func (s *Sink) Deliver(ctx context.Context, batch []sinks.Payload) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	failures, err := s.write(ctx, batch)
-	if err != nil {
-		return err
+	if failures := s.write(ctx, batch); len(failures) > 0 {
+		return &sinks.DeliverError{Failures: failures}
 	}
-	if len(failures) == 0 {
-		return nil
-	}
-	return &sinks.DeliverError{Failures: failures}
+	return nil
 }
 
-func (s *Sink) write(ctx context.Context, batch []sinks.Payload) ([]sinks.Failure, error) {
+// write writes a batch. Records of ours that were taken back with those of
+// another delivery are written by the next client.
+func (s *Sink) write(ctx context.Context, batch []sinks.Payload) []sinks.Failure {
 	if s.transactional() {
-		return s.transact(ctx, batch), nil
+		return s.transact(ctx, batch)
 	}
+	var failures []sinks.Failure
+	for which := indices(len(batch)); len(which) > 0; {
+		found, err := s.writeOnce(ctx, batch, which)
+		if err != nil {
+			found = transients(which, err)
+		}
+		which = nil
+		for _, f := range found {
+			if takenBack(f) && ctx.Err() == nil {
+				which = append(which, f.Index)
+			} else {
+				failures = append(failures, f)
+			}
+		}
+	}
+	return inOrder(failures)
+}
+
+func (s *Sink) writeOnce(ctx context.Context, batch []sinks.Payload, which []int) ([]sinks.Failure, error) {
 	c, err := s.acquire()
 	if err != nil {
 		return nil, err
 	}
 	defer s.release(c)
-	failures := s.deliver(ctx, c, batch, indices(len(batch)))
-	if len(batch) == 1 {
+	failures := s.deliver(ctx, c, batch, which)
+	if len(which) == 1 {
 		return failures, nil
 	}
 	return s.deliverAlone(ctx, c, batch, failures), nil
@@ -140,6 +158,9 @@ func (s *Sink) deliver(ctx context.Context, c *client, batch []sinks.Payload, wh
 			over = true
 		case <-ctx.Done():
 		}
+	}
+	if len(waiting) > 0 && !s.transactional() {
+		c.giveUp()
 	}
 	for i := range waiting {
 		errs[i] = c.explain(fmt.Errorf("waiting for Kafka's acknowledgement: %w", cmp.Or(context.Cause(ctx), errAborted)))
@@ -277,17 +298,32 @@ func (s *Sink) Validate(p sinks.Payload) error {
 	return nil
 }
 
-// Close implements sinks.Sink.
+// Close implements sinks.Sink. Nobody waits for records any more: what is left
+// belongs to deliveries that ended, and that are made again.
 func (s *Sink) Close(ctx context.Context) error {
 	s.mu.Lock()
 	c, closed := s.client, s.closed
 	s.closed = true
+	if !closed && c != nil {
+		s.retiring.Go(c.retire)
+	}
 	s.mu.Unlock()
 
-	if closed || c == nil {
+	ended := make(chan struct{})
+	go func() {
+		s.retiring.Wait()
+		close(ended)
+	}()
+	// librdkafka needs a moment after ctx, too.
+	const atLeast = time.Second
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(atLeast, remaining(ctx)))
+	defer cancel()
+	select {
+	case <-ended:
 		return nil
+	case <-ctx.Done():
+		return errors.New("closing the producer: librdkafka did not end in time")
 	}
-	return c.close(ctx)
 }
 
 // acquire returns the current client, which is not closed before release.
@@ -297,6 +333,9 @@ func (s *Sink) acquire() (*client, error) {
 
 	if s.closed {
 		return nil, errClosed
+	}
+	if s.client != nil && s.client.givenUp.Load() {
+		s.replace()
 	}
 	if s.client == nil {
 		c, err := newClient(s.props)
@@ -309,17 +348,21 @@ func (s *Sink) acquire() (*client, error) {
 	return s.client, nil
 }
 
-// release ends the use of a client. When it is of no use to anyone any more,
-// because of a fatal error, the next acquire makes another.
+// release ends the use of a client.
 func (s *Sink) release(c *client) {
 	defer c.users.Done()
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.client == c && !s.closed && (c.broken.Load() || c.producer.GetFatalError() != nil) {
-		s.client = nil
-		go c.retire()
+	if s.client == c && !s.closed && c.useless() {
+		s.replace()
 	}
+}
+
+// replace lets the next acquire make another client. It is called with mu held.
+func (s *Sink) replace() {
+	s.retiring.Go(s.client.retire)
+	s.client = nil
 }
 
 func indices(n int) []int {

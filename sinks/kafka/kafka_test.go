@@ -186,7 +186,7 @@ func TestSink(t *testing.T) {
 		require.Error(t, b.sink.Deliver(ctx, []sinks.Payload{{ID: "b"}}))
 
 		begun := time.Now()
-		require.ErrorContains(t, b.sink.Close(ctx), "1 records were not acknowledged")
+		require.NoError(t, b.sink.Close(ctx))
 		require.Less(t, time.Since(begun), 20*time.Second, "as long as the sink's timeout")
 	})
 
