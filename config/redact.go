@@ -69,7 +69,7 @@ func redactInstances(from, to reflect.Value) {
 }
 
 // secretName tells names of properties whose value is a secret.
-var secretName = regexp.MustCompile(`(?i)password|secret|token|key|credential|dsn|jaas|\.pem$`)
+var secretName = regexp.MustCompile(`(?i)passw|pwd|passphrase|secret|token|key|credential|dsn|jaas|\.pem$`)
 
 func redactTexts(f field, from, to reflect.Value) {
 	to.Set(reflect.MakeMap(from.Type()))

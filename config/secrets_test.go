@@ -134,6 +134,7 @@ func TestSecretNames(t *testing.T) {
 		"sasl.password": true, "SASL.Password": true, "ssl.key.password": true, "ssl.key.pem": true, "ssl.certificate.pem": true,
 		"ssl.keystore.password": true, "sasl.oauthbearer.client.secret": true, "sasl.jaas.config": true,
 		"sasl.oauthbearer.token.endpoint.url": true, "aws.credentials": true, "my.dsn": true,
+		"my.passwd": true, "my.pwd": true, "ssl.key.passphrase": true,
 		"fetch.min.bytes": false, "compression.type": false, "client.rack": false, "ssl.ca.location": false,
 		"sasl.username": false, "queue.buffering.max.ms": false, "partitioner": false,
 	} {

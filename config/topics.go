@@ -66,7 +66,7 @@ func (v *validator) sourceTopics(c *Config) {
 		}
 	}
 	for _, name := range topics {
-		if slices.Contains(topics, c.DLQ.TopicOf(name)) {
+		if c.DLQ.Dir == "" && slices.Contains(topics, c.DLQ.TopicOf(name)) {
 			v.refuse(setting("dlq.topic"), "is the source topic: dead letters would be read as messages")
 			return
 		}

@@ -23,6 +23,7 @@ func TestSourceTopics(t *testing.T) {
 		"Pattern":      {yaml: "kafka: {source_topic: '^orders[.].*'}", topics: []string{"^orders[.].*"}, pattern: true},
 		"PatternToo":   {yaml: "kafka: {source_topic: [in, '^orders[.].*']}", topics: []string{"in", "^orders[.].*"}, pattern: true},
 		"OwnDLQ":       {yaml: "kafka: {source_topic: [in, other]}\ndlq: {topic: dead}", topics: []string{"in", "other"}, dlq: "dead"},
+		"NoDLQTopic":   {yaml: "kafka: {source_topic: [in, in_dlq]}\ndlq: {dir: /x}", topics: []string{"in", "in_dlq"}},
 		"FromVariable": {environ: []string{"DRAKKAR_KAFKA__SOURCE_TOPIC=in,other"}, topics: []string{"in", "other"}},
 	} {
 		t.Run(name, func(t *testing.T) {
