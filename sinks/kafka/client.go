@@ -11,8 +11,6 @@ import (
 
 	"github.com/confluentinc/confluent-kafka-go/v2/kafka"
 	"github.com/google/uuid"
-
-	"github.com/drakkar-go/drakkar/sinks"
 )
 
 var errClosed = errors.New("the sink is closed")
@@ -23,7 +21,12 @@ var errClosed = errors.New("the sink is closed")
 type client struct {
 	producer *kafka.Producer
 	users    sync.WaitGroup
-	givenUp  atomic.Bool
+
+	// givenUp is set when a delivery ended without an answer about its records.
+	// It will be made again, so the producer must not send them once it can: it
+	// gets no more deliveries, and when the last has left, what is in it is
+	// thrown away.
+	givenUp atomic.Bool
 
 	// turn is taken by the delivery whose transaction is open, ready is set once
 	// transactions can begin, and broken when nobody knows how one ended.
@@ -72,26 +75,14 @@ func (c *client) explain(err error) error {
 	return fmt.Errorf("%w (the client's last error: %w)", err, *last)
 }
 
-// giveUp takes back what the producer has not sent, now that a delivery ended
-// without an answer about its records. It will be made again: what the broker
-// refuses, or cannot be sent at the moment, would come a second time. The
-// producer gets no more records: what is missing from their sequence is fatal.
-func (c *client) giveUp() {
-	c.givenUp.Store(true)
-	_ = c.producer.Purge(kafka.PurgeQueue | kafka.PurgeNonBlocking)
-}
-
-// takenBack reports whether a record was not sent, since another delivery that
-// uses the client ended.
-func takenBack(f sinks.Failure) bool { return code(f.Err) == kafka.ErrPurgeQueue }
-
 // useless reports whether the client must be replaced.
 func (c *client) useless() bool {
 	return c.givenUp.Load() || c.broken.Load() || c.producer.GetFatalError() != nil
 }
 
 // retire ends a producer. What waits for a report gets one at once, unless it
-// may still be acknowledged.
+// may still be acknowledged: purged, it could not be told from what was written,
+// and only this producer writes it once.
 func (c *client) retire() {
 	if !c.givenUp.Load() {
 		c.purge()

@@ -14,39 +14,68 @@ import (
 )
 
 // A delivery that ended is made again, here or elsewhere. What the producer has
-// not sent of it must not come behind, once the broker is back; and another
-// delivery, which goes on, is not lost with it.
+// not sent of it must not come behind, once the broker is back.
 func TestSink_GivesUpWhatEnded(t *testing.T) {
 	t.Parallel()
 
 	b := newBroker(t, kfake.SeedTopics(3, topic))
 	s := newSink(t, settings(b.addrs(), topic))
-	const n = 50
-	batch := func(name string) []sinks.Payload {
-		all := make([]sinks.Payload, n)
-		for i := range all {
-			all[i] = sinks.Payload{ID: fmt.Sprintf("%s-%d", name, i), Value: drakkar.Bytes(name)}
-		}
-		return all
-	}
-	require.NoError(t, s.Deliver(t.Context(), batch("before")))
+	require.NoError(t, s.Deliver(t.Context(), named("before")))
+
+	b.line.setDown(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	require.Len(t, sinks.Failures(manyRecords, s.Deliver(ctx, named("ends"))), manyRecords)
+	b.line.setDown(false)
+
+	require.NoError(t, s.Deliver(t.Context(), named("ends")))
+	requireOnce(t, b, "before", "ends")
+}
+
+// Records of a delivery that goes on stay with the producer that may have sent
+// them already: only it knows them again.
+func TestSink_OthersGoOnWhenOneEnds(t *testing.T) {
+	t.Parallel()
+
+	b := newBroker(t, kfake.SeedTopics(3, topic))
+	s := newSink(t, settings(b.addrs(), topic))
+	require.NoError(t, s.Deliver(t.Context(), named("before")))
 
 	b.line.setDown(true)
 	goesOn := make(chan error, 1)
-	go func() { goesOn <- s.Deliver(t.Context(), batch("goes-on")) }()
+	go func() { goesOn <- s.Deliver(t.Context(), named("goes-on")) }()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	require.Len(t, sinks.Failures(n, s.Deliver(ctx, batch("ends"))), n)
+	require.Len(t, sinks.Failures(manyRecords, s.Deliver(ctx, named("ends"))), manyRecords)
 	b.line.setDown(false)
 
-	require.NoError(t, s.Deliver(t.Context(), batch("ends")))
 	require.NoError(t, <-goesOn)
+	require.NoError(t, s.Deliver(t.Context(), named("behind")))
+	requireOnce(t, b, "before", "goes-on", "behind")
+}
+
+const manyRecords = 50
+
+// named are records whose ids begin with name.
+func named(name string) []sinks.Payload {
+	all := make([]sinks.Payload, manyRecords)
+	for i := range all {
+		all[i] = sinks.Payload{ID: fmt.Sprintf("%s-%d", name, i), Value: drakkar.Bytes(name)}
+	}
+	return all
+}
+
+// requireOnce requires that the topic holds all records of the names once.
+func requireOnce(t *testing.T, b *broker, names ...string) {
+	t.Helper()
+
 	seen := map[string]int{}
 	for _, id := range ids(readAll(t, b.addrs(), topic)) {
 		seen[id]++
 	}
-	require.Len(t, seen, 3*n)
-	for id, times := range seen {
-		require.Equal(t, 1, times, id)
+	for _, name := range names {
+		for _, p := range named(name) {
+			require.Equal(t, 1, seen[p.ID], p.ID)
+		}
 	}
 }

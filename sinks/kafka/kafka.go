@@ -67,44 +67,27 @@ func (s *Sink) Deliver(ctx context.Context, batch []sinks.Payload) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	if failures := s.write(ctx, batch); len(failures) > 0 {
+	failures, err := s.write(ctx, batch)
+	if err != nil {
+		return err
+	}
+	if len(failures) > 0 {
 		return &sinks.DeliverError{Failures: failures}
 	}
 	return nil
 }
 
-// write writes a batch. Records of ours that were taken back with those of
-// another delivery are written by the next client.
-func (s *Sink) write(ctx context.Context, batch []sinks.Payload) []sinks.Failure {
+func (s *Sink) write(ctx context.Context, batch []sinks.Payload) ([]sinks.Failure, error) {
 	if s.transactional() {
-		return s.transact(ctx, batch)
+		return s.transact(ctx, batch), nil
 	}
-	var failures []sinks.Failure
-	for which := indices(len(batch)); len(which) > 0; {
-		found, err := s.writeOnce(ctx, batch, which)
-		if err != nil {
-			found = transients(which, err)
-		}
-		which = nil
-		for _, f := range found {
-			if takenBack(f) && ctx.Err() == nil {
-				which = append(which, f.Index)
-			} else {
-				failures = append(failures, f)
-			}
-		}
-	}
-	return inOrder(failures)
-}
-
-func (s *Sink) writeOnce(ctx context.Context, batch []sinks.Payload, which []int) ([]sinks.Failure, error) {
 	c, err := s.acquire()
 	if err != nil {
 		return nil, err
 	}
 	defer s.release(c)
-	failures := s.deliver(ctx, c, batch, which)
-	if len(which) == 1 {
+	failures := s.deliver(ctx, c, batch, indices(len(batch)))
+	if len(batch) == 1 {
 		return failures, nil
 	}
 	return s.deliverAlone(ctx, c, batch, failures), nil
@@ -160,7 +143,7 @@ func (s *Sink) deliver(ctx context.Context, c *client, batch []sinks.Payload, wh
 		}
 	}
 	if len(waiting) > 0 && !s.transactional() {
-		c.giveUp()
+		c.givenUp.Store(true)
 	}
 	for i := range waiting {
 		errs[i] = c.explain(fmt.Errorf("waiting for Kafka's acknowledgement: %w", cmp.Or(context.Cause(ctx), errAborted)))
