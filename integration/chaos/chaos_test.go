@@ -180,6 +180,7 @@ func TestReport_Missed(t *testing.T) {
 		{"lost is 1", Report{Lost: 1}},
 		{"reexecuted_finished is 1", Report{ReexecutedFinished: 1}},
 		{"reexecuted_running is 6, the bar is 5", Report{ReexecutedRunning: 6, runningBar: 5}},
+		{"taken_when_refused is 1", Report{TakenWhenRefused: 1}},
 		{"uncommitted is 1", Report{Uncommitted: 1}},
 	} {
 		require.Len(t, tt.report.Missed(), 1, tt.want)
@@ -195,16 +196,22 @@ func TestAtStake(t *testing.T) {
 }
 
 // A refusal that refuses nothing shows nothing.
-func TestWasRefused(t *testing.T) {
+func TestHadToRefuse(t *testing.T) {
 	t.Parallel()
 
-	at := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
-	refusals := []event{{at: at, until: at.Add(30 * time.Second)}, {at: at.Add(time.Hour), until: at.Add(time.Hour + 30*time.Second)}}
-	for _, fine := range []time.Duration{-time.Second, 0, refuseGrace, 30*time.Second - refuseGrace, time.Minute} {
-		require.NoError(t, wasRefused(at.Add(fine), refusals), fine)
+	start := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	refusals := []event{{at: start, until: start.Add(30 * time.Second)}, {at: start.Add(time.Hour)}}
+	for after, want := range map[time.Duration]bool{
+		-time.Second:                 false,
+		refuseGrace:                  false,
+		2 * time.Second:              true,
+		28 * time.Second:             true,
+		30*time.Second - refuseGrace: false,
+		time.Minute:                  false,
+		time.Hour:                    false,
+		time.Hour + time.Minute:      true, // not mended
+	} {
+		require.Equal(t, want, hadToRefuse(start.Add(after), refusals), after)
+		require.False(t, hadToRefuse(start.Add(after), nil), after)
 	}
-	for _, taken := range []time.Duration{2 * time.Second, 28 * time.Second, time.Hour + 10*time.Second} {
-		require.ErrorContains(t, wasRefused(at.Add(taken), refusals), "took a record", taken)
-	}
-	require.NoError(t, wasRefused(at.Add(10*time.Second), nil))
 }

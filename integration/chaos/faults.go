@@ -183,11 +183,8 @@ func (b *breaker) refuse(ctx context.Context, m moment) error {
 	}
 	mended := b.journal.note(event{at: time.Now(), kind: m.kind, target: b.results})
 	pause(ctx, refuseFor)
-	if err := eventually(ctx, findWithin, func() error { return b.broker.take(ctx, b.results) }); err != nil {
-		return err
-	}
-	mended()
-	return nil
+	mended() // from the first try on: it may have been done when its answer is lost
+	return eventually(ctx, findWithin, func() error { return b.broker.take(ctx, b.results) })
 }
 
 // terminate terminates an open window. One that completes meanwhile is let go,

@@ -38,6 +38,10 @@ type Report struct {
 	CommitRegressions  int `json:"commit_regressions"`
 	CommitsBackInEpoch int `json:"commits_back_in_epoch"`
 
+	// TakenWhenRefused are records that came into the output topic while it had
+	// to refuse all: then the round has not shown what it claims.
+	TakenWhenRefused int `json:"taken_when_refused"`
+
 	// Crashes are processes that ended though nobody had ended them.
 	Crashes int `json:"crashes"`
 
@@ -80,6 +84,7 @@ func (r Report) Missed() []string {
 		{"reexecuted_finished", r.ReexecutedFinished, 0},
 		{"reexecuted_running", r.ReexecutedRunning, r.runningBar},
 		{"commit_regressions", r.CommitRegressions, 0},
+		{"taken_when_refused", r.TakenWhenRefused, 0},
 		{"crashes", r.Crashes, 0},
 	} {
 		if bar.value > bar.most {

@@ -69,11 +69,22 @@ func (p goProgram) build(ctx context.Context, h Home, binary string) error {
 	if err := p.writeModule(dir); err != nil {
 		return fmt.Errorf("building %s: %w", p.title, err)
 	}
-	return h.run(ctx, tool{
+	made := filepath.Join(dir, p.name)
+	err := h.run(ctx, tool{
 		doing: "building " + p.title + ", which takes some minutes the first time",
 		dir:   dir, name: "go", env: []string{"GOFLAGS=-mod=mod", "GOWORK=off"},
-		args: []string{"build", "-tags", p.tags, "-o", binary, p.pkg},
+		args: []string{"build", "-buildvcs=false", "-tags", p.tags, "-o", made, p.pkg},
 	})
+	if err != nil {
+		return err
+	}
+	if !p.built(made) { // or it would be built again at each start
+		return fmt.Errorf("building %s: it was built with other modules than %v", p.title, p.require)
+	}
+	if err := os.MkdirAll(filepath.Dir(binary), 0o755); err != nil {
+		return fmt.Errorf("building %s: %w", p.title, err)
+	}
+	return os.Rename(made, binary)
 }
 
 // writeModule writes the module anew, so that nothing of other versions is left.

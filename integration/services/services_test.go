@@ -150,6 +150,10 @@ func TestGoProgram(t *testing.T) {
 	require.False(t, p.built(binary), "it is built with something else")
 	p.main = "nonsense"
 	require.ErrorContains(t, p.build(t.Context(), h, binary), "building hello")
+
+	p.main, p.require = "package main\n\nfunc main() {}\n", map[string]string{"github.com/google/uuid": "v1.6.0"}
+	require.ErrorContains(t, p.build(t.Context(), h, binary), "other modules", "it does not use the one it requires")
+	require.FileExists(t, binary)
 }
 
 // Logs of a run that failed outlive it.

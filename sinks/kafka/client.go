@@ -80,9 +80,10 @@ func (c *client) useless() bool {
 	return c.givenUp.Load() || c.broken.Load() || c.producer.GetFatalError() != nil
 }
 
-// retire ends a producer. What waits for a report gets one at once, unless it
-// may still be acknowledged: purged, it could not be told from what was written,
-// and only this producer writes it once.
+// retire ends a producer when its last user has left. Deliveries that wait for
+// a producer that is broken get their reports at once. After one that gave up
+// they wait on: the producer can still write their records, and none but it can
+// do so once.
 func (c *client) retire() {
 	if !c.givenUp.Load() {
 		c.purge()

@@ -11,47 +11,61 @@ import (
 
 	"github.com/drakkar-go/drakkar"
 	"github.com/drakkar-go/drakkar/sinks"
+	"github.com/drakkar-go/drakkar/sinks/kafka"
 )
 
 // A delivery that ended is made again, here or elsewhere. What the producer has
-// not sent of it must not come behind, once the broker is back.
-func TestSink_GivesUpWhatEnded(t *testing.T) {
+// not sent of it must not come behind, once the broker is back. Records of one
+// that goes on stay with the producer that may have sent them already: only it
+// knows them again.
+func TestSink_GivesUp(t *testing.T) {
 	t.Parallel()
 
-	b := newBroker(t, kfake.SeedTopics(3, topic))
-	s := newSink(t, settings(b.addrs(), topic))
-	require.NoError(t, s.Deliver(t.Context(), named("before")))
+	type testBundle struct {
+		broker *broker
+		sink   *kafka.Sink
+	}
 
-	b.line.setDown(true)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	require.Len(t, sinks.Failures(manyRecords, s.Deliver(ctx, named("ends"))), manyRecords)
-	b.line.setDown(false)
+	setup := func(t *testing.T) *testBundle {
+		t.Helper()
 
-	require.NoError(t, s.Deliver(t.Context(), named("ends")))
-	requireOnce(t, b, "before", "ends")
-}
+		b := newBroker(t, kfake.SeedTopics(3, topic))
+		s := newSink(t, settings(b.addrs(), topic))
+		require.NoError(t, s.Deliver(t.Context(), named("before")))
+		b.line.setDown(true)
+		return &testBundle{broker: b, sink: s}
+	}
 
-// Records of a delivery that goes on stay with the producer that may have sent
-// them already: only it knows them again.
-func TestSink_OthersGoOnWhenOneEnds(t *testing.T) {
-	t.Parallel()
+	// ends is a delivery that ends while the broker is down.
+	ends := func(t *testing.T, b *testBundle) {
+		t.Helper()
 
-	b := newBroker(t, kfake.SeedTopics(3, topic))
-	s := newSink(t, settings(b.addrs(), topic))
-	require.NoError(t, s.Deliver(t.Context(), named("before")))
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		require.Len(t, sinks.Failures(manyRecords, b.sink.Deliver(ctx, named("ends"))), manyRecords)
+		b.broker.line.setDown(false)
+	}
 
-	b.line.setDown(true)
-	goesOn := make(chan error, 1)
-	go func() { goesOn <- s.Deliver(t.Context(), named("goes-on")) }()
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	require.Len(t, sinks.Failures(manyRecords, s.Deliver(ctx, named("ends"))), manyRecords)
-	b.line.setDown(false)
+	t.Run("WhatEnded", func(t *testing.T) {
+		t.Parallel()
 
-	require.NoError(t, <-goesOn)
-	require.NoError(t, s.Deliver(t.Context(), named("behind")))
-	requireOnce(t, b, "before", "goes-on", "behind")
+		b := setup(t)
+		ends(t, b)
+		require.NoError(t, b.sink.Deliver(t.Context(), named("ends")))
+		requireOnce(t, b.broker, "before", "ends")
+	})
+
+	t.Run("NotWhatGoesOn", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t)
+		goesOn := make(chan error, 1)
+		go func() { goesOn <- b.sink.Deliver(t.Context(), named("goes-on")) }()
+		ends(t, b)
+		require.NoError(t, <-goesOn)
+		require.NoError(t, b.sink.Deliver(t.Context(), named("behind")))
+		requireOnce(t, b.broker, "before", "goes-on", "behind")
+	})
 }
 
 const manyRecords = 50

@@ -71,10 +71,10 @@ func (s *Sink) Deliver(ctx context.Context, batch []sinks.Payload) error {
 	if err != nil {
 		return err
 	}
-	if len(failures) > 0 {
-		return &sinks.DeliverError{Failures: failures}
+	if len(failures) == 0 {
+		return nil
 	}
-	return nil
+	return &sinks.DeliverError{Failures: failures}
 }
 
 func (s *Sink) write(ctx context.Context, batch []sinks.Payload) ([]sinks.Failure, error) {
@@ -210,6 +210,10 @@ func (c *client) report(e kafka.Event) (index int, err error) {
 		c.lastError.Store(nil)
 	case kafka.ErrMsgTimedOut, kafka.ErrTimedOutQueue:
 		err = c.explain(err)
+	case kafka.ErrPurgeQueue, kafka.ErrPurgeInflight:
+		if fatal := c.producer.GetFatalError(); fatal != nil {
+			err = fmt.Errorf("%w: %w", err, fatal)
+		}
 	}
 	return index, err
 }
@@ -297,7 +301,7 @@ func (s *Sink) Close(ctx context.Context) error {
 		s.retiring.Wait()
 		close(ended)
 	}()
-	// librdkafka needs a moment after ctx, too.
+	// The client needs a moment to end, also when ctx has ended.
 	const atLeast = time.Second
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(atLeast, remaining(ctx)))
 	defer cancel()
@@ -305,7 +309,7 @@ func (s *Sink) Close(ctx context.Context) error {
 	case <-ended:
 		return nil
 	case <-ctx.Done():
-		return errors.New("closing the producer: librdkafka did not end in time")
+		return errors.New("closing the producer: it did not end in time")
 	}
 }
 

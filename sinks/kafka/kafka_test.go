@@ -12,7 +12,9 @@ import (
 
 	ckafka "github.com/confluentinc/confluent-kafka-go/v2/kafka"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
 
 	"github.com/drakkar-go/drakkar"
@@ -202,6 +204,20 @@ func TestSink(t *testing.T) {
 		require.Equal(t, sinks.Transient, failures[0].Class, "%v", err)
 		require.NoError(t, b.sink.Deliver(t.Context(), []sinks.Payload{{ID: "after"}}))
 		require.ElementsMatch(t, []string{"before", "after"}, ids(readAll(t, b.broker.addrs(), topic)))
+	})
+
+	t.Run("FatalErrorIsNamed", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t)
+		b.broker.ControlKey(int16(kmsg.InitProducerID), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.broker.KeepControl()
+			refusal := req.ResponseKind().(*kmsg.InitProducerIDResponse)
+			refusal.Version, refusal.ErrorCode = req.GetVersion(), kerr.ClusterAuthorizationFailed.Code
+			return refusal, nil, true
+		})
+		err := b.sink.Deliver(t.Context(), []sinks.Payload{{ID: "refused"}})
+		require.ErrorContains(t, err, "Cluster authorization failed")
 	})
 
 	t.Run("KeepsKeyHeadersTopicAndPartition", func(t *testing.T) {
