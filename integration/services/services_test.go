@@ -153,7 +153,9 @@ func TestGoProgram(t *testing.T) {
 
 	p.main, p.require = "package main\n\nfunc main() {}\n", map[string]string{"github.com/google/uuid": "v1.6.0"}
 	require.ErrorContains(t, p.build(t.Context(), h, binary), "other modules", "it does not use the one it requires")
-	require.FileExists(t, binary)
+	out, err = exec.CommandContext(t.Context(), binary).CombinedOutput()
+	require.NoError(t, err)
+	require.Equal(t, "hello\n", string(out), "what was built before stays")
 }
 
 // Logs of a run that failed outlive it.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/drakkar-go/drakkar"
 	"github.com/drakkar-go/drakkar/sinks"
@@ -32,7 +33,6 @@ func TestSink_GivesUp(t *testing.T) {
 		b := newBroker(t, kfake.SeedTopics(3, topic))
 		s := newSink(t, settings(b.addrs(), topic))
 		require.NoError(t, s.Deliver(t.Context(), named("before")))
-		b.line.setDown(true)
 		return &testBundle{broker: b, sink: s}
 	}
 
@@ -50,6 +50,7 @@ func TestSink_GivesUp(t *testing.T) {
 		t.Parallel()
 
 		b := setup(t)
+		b.broker.line.setDown(true)
 		ends(t, b)
 		require.NoError(t, b.sink.Deliver(t.Context(), named("ends")))
 		requireOnce(t, b.broker, "before", "ends")
@@ -59,8 +60,17 @@ func TestSink_GivesUp(t *testing.T) {
 		t.Parallel()
 
 		b := setup(t)
+		written, cut := context.WithCancel(t.Context())
+		b.broker.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+			if written.Err() == nil {
+				b.broker.line.setDown(true) // the broker takes the records, and its answer is lost
+				cut()
+			}
+			return nil, nil, false
+		})
 		goesOn := make(chan error, 1)
 		go func() { goesOn <- b.sink.Deliver(t.Context(), named("goes-on")) }()
+		<-written.Done()
 		ends(t, b)
 		require.NoError(t, <-goesOn)
 		require.NoError(t, b.sink.Deliver(t.Context(), named("behind")))

@@ -209,14 +209,14 @@ func TestSink(t *testing.T) {
 	t.Run("FatalErrorIsNamed", func(t *testing.T) {
 		t.Parallel()
 
-		b := setup(t)
-		b.broker.ControlKey(int16(kmsg.InitProducerID), func(req kmsg.Request) (kmsg.Response, error, bool) {
-			b.broker.KeepControl()
+		b := newBroker(t, kfake.SeedTopics(1, topic))
+		b.ControlKey(int16(kmsg.InitProducerID), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.KeepControl()
 			refusal := req.ResponseKind().(*kmsg.InitProducerIDResponse)
 			refusal.Version, refusal.ErrorCode = req.GetVersion(), kerr.ClusterAuthorizationFailed.Code
 			return refusal, nil, true
 		})
-		err := b.sink.Deliver(t.Context(), []sinks.Payload{{ID: "refused"}})
+		err := newSink(t, settings(b.addrs(), topic)).Deliver(t.Context(), []sinks.Payload{{ID: "refused"}})
 		require.ErrorContains(t, err, "Cluster authorization failed")
 	})
 
